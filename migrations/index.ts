@@ -1,0 +1,16 @@
+import { Foundation1795000000000 } from './1795000000000-foundation.js';
+import { SigningKeys1795000001000 } from './1795000001000-signing-keys.js';
+import { UsersAndSessions1795000002000 } from './1795000002000-users-and-sessions.js';
+import { AuditLog1795000003000 } from './1795000003000-audit-log.js';
+import { AuditViews1795000004000 } from './1795000004000-audit-views.js';
+import { News1795000005000 } from './1795000005000-news.js';
+
+/** Every migration, oldest first: an explicit list, so that what runs is what was reviewed. */
+export const migrations = [
+  Foundation1795000000000,
+  SigningKeys1795000001000,
+  UsersAndSessions1795000002000,
+  AuditLog1795000003000,
+  AuditViews1795000004000,
+  News1795000005000,
+];

@@ -1,0 +1,58 @@
+import type { Algorithm } from '../keys/signing-key.js';
+
+/** What the whole server is configured with. Lengths of time are milliseconds. */
+export interface Config {
+  readonly production: boolean;
+  readonly http: {
+    readonly host: string;
+    readonly port: number;
+    readonly trustedProxies: readonly string[];
+  };
+  readonly dataDir: string;
+  readonly tokens: {
+    /** Undefined until the port is known: then `http://host:port`. */
+    readonly issuer: string | undefined;
+    readonly audience: string | undefined;
+    readonly clientId: string;
+    readonly accessTokenTtl: number;
+  };
+  readonly database: {
+    /** Undefined: the embedded server. Holds a password. */
+    readonly url: string | undefined;
+    readonly migrationUrl: string | undefined;
+    readonly migrateOnStart: boolean;
+    readonly poolSize: number;
+    readonly pooler: 'none' | 'transaction';
+    readonly timeout: number;
+  };
+  readonly keys: KeyPolicy & {
+    readonly pollInterval: number;
+    readonly offlineLimit: number;
+    readonly kekFile: string | undefined;
+    readonly kek: string | undefined;
+  };
+  readonly sessions: {
+    readonly idleTimeout: number;
+    readonly maxAge: number;
+    readonly refreshGrace: number;
+  };
+  readonly firstAdministrator: { readonly username: string; readonly password: string } | undefined;
+  readonly passwordHashConcurrency: number;
+  readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'silent';
+  readonly metricsToken: string | undefined;
+}
+
+/** The rules that keys are made and judged by; a change touches no key that exists. */
+export interface KeyPolicy {
+  readonly algorithm: Algorithm;
+  readonly modulusLength: 2048 | 3072 | 4096;
+  readonly rotationInterval: number;
+  readonly publishLead: number;
+  readonly jwksMaxAge: number;
+  readonly maxTokenTtl: number;
+  readonly clockSkew: number;
+  readonly refreshBound: number;
+}
+
+/** Injection token of the configuration: `@Inject(CONFIG) config: Config`. */
+export const CONFIG = Symbol('keyturn.config');

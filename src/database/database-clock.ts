@@ -1,0 +1,36 @@
+import { Injectable } from '@nestjs/common';
+import { Clock } from '../common/clock.js';
+
+/**
+ * The database's clock, carried on between readings by this machine's monotonic timer. A wrong or jumping wall clock here
+ * changes nothing.
+ */
+@Injectable()
+export class DatabaseClock extends Clock {
+  /** Database time minus monotonic time; before the first reading, this machine's own opinion. */
+  private offset = Date.now() - performance.now();
+  private readAt: number | undefined;
+
+  now(): number {
+    return Math.round(performance.now() + this.offset);
+  }
+
+  /**
+   * Takes a reading. The database read its clock somewhere between the two moments, so their middle is wrong by half the
+   * round trip at most.
+   */
+  observe(databaseNow: number, sentAt: number, receivedAt: number): void {
+    this.offset = databaseNow - (sentAt + receivedAt) / 2;
+    this.readAt = receivedAt;
+  }
+
+  /** Milliseconds since the database was last heard; Infinity before the first time. */
+  silence(): number {
+    return this.readAt === undefined ? Infinity : performance.now() - this.readAt;
+  }
+
+  /** How far this machine's wall clock runs ahead of the database's, in milliseconds. */
+  wallClockAhead(): number {
+    return Date.now() - this.now();
+  }
+}

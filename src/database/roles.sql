@@ -1,0 +1,60 @@
+-- Keyturn's four roles and the two schemas they meet in. Roles belong to the whole cluster, so they are not migrations.
+-- Run once by the DBA, connected to Keyturn's database as a role that may create roles:
+--
+--   psql -d keyturn -v ON_ERROR_STOP=1 -f roles.sql
+--
+-- It may be run again at any time: it creates what is missing and sets what has drifted.
+-- It sets no password. Give each login role its own afterwards:  \password keyturn_app
+
+DO $roles$
+DECLARE
+  role_name text;
+BEGIN
+  FOREACH role_name IN ARRAY ARRAY['keyturn_owner', 'keyturn_migrator', 'keyturn_app', 'keyturn_auditor'] LOOP
+    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
+      EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
+    END IF;
+  END LOOP;
+END
+$roles$;
+
+ALTER ROLE keyturn_owner NOLOGIN NOINHERIT;
+ALTER ROLE keyturn_migrator LOGIN NOINHERIT;
+ALTER ROLE keyturn_app LOGIN;
+ALTER ROLE keyturn_auditor LOGIN;
+GRANT keyturn_owner TO keyturn_migrator;
+
+-- Timeouts that hold even where a pooler drops what the client asks for.
+ALTER ROLE keyturn_migrator SET lock_timeout = '10s';
+ALTER ROLE keyturn_app SET statement_timeout = '2500ms';
+ALTER ROLE keyturn_app SET lock_timeout = '2s';
+ALTER ROLE keyturn_app SET idle_in_transaction_session_timeout = '5s';
+ALTER ROLE keyturn_auditor SET default_transaction_read_only = on;
+ALTER ROLE keyturn_auditor SET statement_timeout = '60s';
+
+COMMENT ON ROLE keyturn_owner IS 'Owns Keyturn''s schemas. Nobody logs in as it.';
+COMMENT ON ROLE keyturn_migrator IS 'Runs Keyturn''s migrations by becoming keyturn_owner.';
+COMMENT ON ROLE keyturn_app IS 'The Keyturn server: named columns only; may not delete or truncate keys or history.';
+COMMENT ON ROLE keyturn_auditor IS 'Reads the views and functions of schema audit, and nothing else.';
+
+DO $database$
+BEGIN
+  EXECUTE format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database());
+  EXECUTE format('GRANT CONNECT ON DATABASE %I TO keyturn_migrator, keyturn_app, keyturn_auditor', current_database());
+END
+$database$;
+
+REVOKE ALL ON SCHEMA public FROM PUBLIC;
+
+DO $schemas$
+DECLARE
+  schema_name text;
+BEGIN
+  FOREACH schema_name IN ARRAY ARRAY['keyturn', 'audit'] LOOP
+    IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = schema_name) THEN
+      EXECUTE format('CREATE SCHEMA %I', schema_name);
+    END IF;
+    EXECUTE format('ALTER SCHEMA %I OWNER TO keyturn_owner', schema_name);
+  END LOOP;
+END
+$schemas$;

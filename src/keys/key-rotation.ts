@@ -1,0 +1,68 @@
+import { Injectable } from '@nestjs/common';
+import { KeyturnError } from '../common/errors.js';
+import type { Actor } from '../database/change.js';
+import { planRotation, type RotationRequest } from './plan-keys.js';
+import { Replicas, type Reach } from './replicas.js';
+import { signerAmong, type Instant, type SigningKey } from './signing-key.js';
+import { SigningKeyStore } from './signing-key-store.js';
+
+/** What a rotation did. */
+export interface RotationOutcome {
+  readonly at: Instant;
+  readonly retired: SigningKey | undefined;
+  readonly activated: SigningKey;
+  readonly forced: boolean;
+}
+
+/** What a revocation did. */
+export interface RevocationOutcome {
+  readonly at: Instant;
+  readonly revoked: SigningKey;
+  /** Who signs now; undefined: nobody, until a running server makes a new key. */
+  readonly signer: SigningKey | undefined;
+  /** How far the servers that are up had followed when the answer was given. */
+  readonly reach: Reach;
+}
+
+/** How long a revocation waits for the servers' word; each hears of it within a second or is cut off. */
+const PATIENCE_MS = 2_500;
+
+/** The two things people do to keys in a hurry. They only move timestamps, so whoever asks needs no key-encryption key. */
+@Injectable()
+export class KeyRotation {
+  constructor(
+    private readonly store: SigningKeyStore,
+    private readonly replicas: Replicas,
+  ) {}
+
+  /**
+   * The standby takes over now; a running server publishes the next one.
+   * @throws KeyturnError `version_conflict`, `standby_too_young`, `key_change_refused`, `database_unavailable`
+   */
+  async rotate(actor: Actor, request: RotationRequest = {}): Promise<RotationOutcome> {
+    const opened = await this.replicas.openedAnywhere();
+    return this.store.change(actor, (keys, now) => {
+      const takeover = planRotation(keys, now, request);
+      const activated = keys.find((key) => key.version === takeover.version);
+      if (!activated) throw new Error(`planned version ${takeover.version} is not among the keys read`);
+      if (opened.size > 0 && !opened.has(activated.version)) {
+        throw new KeyturnError('key_change_refused', `No running server can open the private half of ${activated.kid}. Check KEK_FILE on the servers.`);
+      }
+      const forced = takeover.activation === 'forced';
+      return { changes: { takeover }, result: { at: now, retired: signerAmong(keys, now), activated, forced } };
+    });
+  }
+
+  /**
+   * Declares a key dead everywhere, at once and for good. If it signed, the standby takes over in the same statement.
+   * @throws KeyturnError `not_found`, `key_change_refused`, `database_unavailable`
+   */
+  async revoke(actor: Actor, kid: string, reason: string): Promise<RevocationOutcome> {
+    const { at, generation } = await this.store.revoke(actor, kid, reason);
+    const reach = await this.replicas.follow(generation, PATIENCE_MS);
+    const { keys, now } = await this.store.all();
+    const revoked = keys.find((key) => key.kid === kid);
+    if (!revoked) throw new Error(`key ${kid} has gone`);
+    return { at, revoked, signer: signerAmong(keys, now), reach };
+  }
+}

@@ -1,0 +1,79 @@
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { CONFIG, type Config } from '../config/config.js';
+import { SYSTEM } from '../database/change.js';
+import { generateKey, type GenerateKey, type KeyMaterial } from './key-material.js';
+import { isSettled, planKeys, type KeyPlan, type Readability } from './plan-keys.js';
+import { Replicas } from './replicas.js';
+import { KeyRefresh } from './ring/key-refresh.js';
+import type { Instant, SigningKey } from './signing-key.js';
+import { SigningKeyStore } from './signing-key-store.js';
+import { LocalKeyVault } from './vault/local-key-vault.js';
+
+/** Injection token of the maker of key material. */
+export const GENERATE_KEY = Symbol('keyturn.generate-key');
+export const defaultGenerateKey = { provide: GENERATE_KEY, useValue: generateKey };
+
+/**
+ * The one place that mints. Read, decide, generate outside the transaction, decide again inside: whoever loses the race
+ * finds nothing left to do, which is normal.
+ */
+@Injectable()
+export class KeyTick {
+  private readonly logger = new Logger('KeyTick');
+  private running: Promise<void> | undefined;
+  private complaint = '';
+
+  constructor(
+    @Inject(CONFIG) private readonly config: Config,
+    @Inject(GENERATE_KEY) private readonly generate: GenerateKey,
+    private readonly store: SigningKeyStore,
+    private readonly refresh: KeyRefresh,
+    private readonly vault: LocalKeyVault,
+    private readonly replicas: Replicas,
+  ) {}
+
+  /** Does what is due, if anything is. Callers at the same time share one run. @throws KeyturnError */
+  run(): Promise<void> {
+    this.running ??= this.runNow().finally(() => (this.running = undefined));
+    return this.running;
+  }
+
+  /** The same for those who cannot do anything about a failure: it is logged, once until it changes. */
+  async runAndReport(): Promise<void> {
+    try {
+      await this.run();
+      this.complaint = '';
+    } catch (error) {
+      const complaint = error instanceof Error ? error.message : 'unknown error';
+      if (complaint !== this.complaint) this.logger.error(`keys could not be kept in order: ${complaint}`);
+      this.complaint = complaint;
+    }
+  }
+
+  private async runNow(): Promise<void> {
+    await this.refresh.load();
+    const opened = await this.replicas.openedAnywhere();
+    const readable: Readability = {
+      opensHere: (version) => this.vault.opens(version),
+      opensAnywhere: (version) => this.vault.opens(version) || opened.has(version),
+    };
+    const plan = (keys: readonly SigningKey[], now: Instant): KeyPlan => planKeys(keys, this.config.keys, now, readable);
+
+    const { keys, now } = await this.store.look();
+    const sketch = plan(keys, now);
+    if (isSettled(sketch)) return;
+    const { algorithm, modulusLength } = this.config.keys;
+    const materials = await Promise.all(sketch.mints.map(() => this.generate(algorithm, modulusLength)));
+    await this.store.change(SYSTEM, (latest, instant) => this.carryOut(plan(latest, instant), materials), this.vault.seal);
+    await this.refresh.load();
+  }
+
+  private carryOut({ takeover, mints, destroy }: KeyPlan, materials: readonly KeyMaterial[]) {
+    const publish = mints.flatMap((mint, index) => {
+      const material = materials[index];
+      return material ? [{ mint, material }] : [];
+    });
+    if (mints.length === 0 && materials.length > 0) this.logger.log('another server was faster; nothing left to do');
+    return { changes: { takeover, publish, destroy }, result: undefined };
+  }
+}

@@ -1,0 +1,46 @@
+import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
+import { Cron, CronExpression } from '@nestjs/schedule';
+import { CONFIG, type Config } from '../config/config.js';
+import { News } from '../database/news.js';
+import { KeyTick } from './key-tick.js';
+import { Replica } from './replicas.js';
+import { KeyRefresh } from './ring/key-refresh.js';
+import { KeyRing } from './ring/key-ring.js';
+
+/** What drives the keys of a server: its start, the clock, and news. A command line has none of it. */
+@Injectable()
+export class KeyUpkeep implements OnApplicationBootstrap {
+  private readonly logger = new Logger('KeyUpkeep');
+
+  constructor(
+    @Inject(CONFIG) private readonly config: Config,
+    private readonly news: News,
+    private readonly tick: KeyTick,
+    private readonly refresh: KeyRefresh,
+    private readonly ring: KeyRing,
+    private readonly replica: Replica,
+  ) {}
+
+  async onApplicationBootstrap(): Promise<void> {
+    await this.news.check();
+    await this.tick.runAndReport();
+    await this.replica.report();
+    this.news.subscribe(async ({ generation, rewound }) => {
+      if (rewound) this.ring.generation = -1;
+      if (generation !== this.ring.generation) {
+        await this.refresh.atLeast(generation);
+        // A revocation typed by hand heals here: a new standby appears at once, not at the next minute.
+        await this.tick.runAndReport();
+      }
+      await this.replica.report();
+    });
+    this.news.start(this.config.keys.pollInterval);
+  }
+
+  /** A successor is due by the clock, not by this job; the job only makes sure that there is one. */
+  @Cron(CronExpression.EVERY_MINUTE, { name: 'key-tick', waitForCompletion: true })
+  async everyMinute(): Promise<void> {
+    this.logger.debug('looking whether a key is due');
+    await this.tick.runAndReport();
+  }
+}

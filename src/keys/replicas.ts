@@ -1,0 +1,91 @@
+import { randomUUID } from 'node:crypto';
+import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { KEYTURN_VERSION } from '../common/version.js';
+import { asKeyturnError } from '../database/unavailable.js';
+import { KeyRing } from './ring/key-ring.js';
+import { LocalKeyVault } from './vault/local-key-vault.js';
+
+const HEARTBEAT_MS = 5_000;
+/** A replica silent for longer is not counted on. */
+const LIVE = `last_seen_at > keyturn.clock() - interval '15 seconds'`;
+
+/** This server's row among the servers that are up. */
+@Injectable()
+export class Replica implements OnApplicationShutdown {
+  readonly id = randomUUID();
+  private readonly logger = new Logger('Replica');
+  private told = '';
+  private toldAt = -Infinity;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly ring: KeyRing,
+    private readonly vault: LocalKeyVault,
+  ) {}
+
+  /** Says what this server knows: when that has changed, and every few seconds. */
+  async report(): Promise<void> {
+    const { generation } = this.ring;
+    const knows = JSON.stringify([generation, this.vault.kekIds, this.vault.openedVersions]);
+    if (knows === this.told && performance.now() - this.toldAt < HEARTBEAT_MS) return;
+    await this.dataSource.query(
+      `INSERT INTO keyturn.replicas AS r (id, code_version, generation, kek_ids, opens, last_seen_at)
+       VALUES ($1, $2, $3, $4, $5, keyturn.clock())
+       ON CONFLICT ON CONSTRAINT pk_replicas
+       DO UPDATE SET generation = excluded.generation, kek_ids = excluded.kek_ids, opens = excluded.opens, last_seen_at = excluded.last_seen_at`,
+      [this.id, KEYTURN_VERSION, Math.max(generation, 0), this.vault.kekIds, this.vault.openedVersions],
+    );
+    await this.dataSource.query(`DELETE FROM keyturn.replicas WHERE last_seen_at < keyturn.clock() - interval '24 hours'`);
+    this.told = knows;
+    this.toldAt = performance.now();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.dataSource
+      .query('DELETE FROM keyturn.replicas WHERE id = $1', [this.id])
+      .catch((error: unknown) => this.logger.warn(`could not sign off: ${error instanceof Error ? error.message : 'unknown error'}`));
+  }
+}
+
+/** How far the servers that are up have followed a change. */
+export interface Reach {
+  readonly live: number;
+  readonly following: number;
+}
+
+/** What is known of all servers, by whoever asks: also by a command line that is none itself. */
+@Injectable()
+export class Replicas {
+  constructor(private readonly dataSource: DataSource) {}
+
+  /** Versions whose private halves some live replica has opened. */
+  async openedAnywhere(): Promise<ReadonlySet<number>> {
+    try {
+      const rows = await this.dataSource.query<{ version: number }[]>(
+        `SELECT DISTINCT unnest(opens) AS version FROM keyturn.replicas WHERE ${LIVE}`,
+      );
+      return new Set(rows.map((row) => row.version));
+    } catch (error) {
+      throw asKeyturnError(error);
+    }
+  }
+
+  /** Waits until every live replica knows of the key event `generation`, at most `patience` milliseconds. */
+  async follow(generation: number, patience: number): Promise<Reach> {
+    const until = performance.now() + patience;
+    for (;;) {
+      const reach = await this.reach(generation);
+      if (reach.following === reach.live || performance.now() >= until) return reach;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  private async reach(generation: number): Promise<Reach> {
+    const [row] = await this.dataSource.query<{ live: number; following: number }[]>(
+      `SELECT count(*)::integer AS live, count(*) FILTER (WHERE generation >= $1)::integer AS following FROM keyturn.replicas WHERE ${LIVE}`,
+      [generation],
+    );
+    return row ?? { live: 0, following: 0 };
+  }
+}

@@ -1,0 +1,103 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
+import { KeyturnError } from '../../common/errors.js';
+import { CONFIG, type Config } from '../../config/config.js';
+import { DatabaseClock } from '../../database/database-clock.js';
+import { verificationKey } from '../key-material.js';
+import { SigningKeyStore } from '../signing-key-store.js';
+import { verifies } from '../signing-key.js';
+import { LocalKeyVault } from '../vault/local-key-vault.js';
+import { KeyRing, type RingKey } from './key-ring.js';
+
+/** An unknown kid costs at most one refresh in this time, however many ask. */
+const MISS_INTERVAL_MS = 1_000;
+
+/** Keeps the ring as new as it must be, and finds keys in it. */
+@Injectable()
+export class KeyRefresh {
+  private loading: Promise<void> | undefined;
+  private missing: Promise<void> | undefined;
+  private lastMissAt = -Infinity;
+  /** Kids that a refresh a moment ago did not bring. Bounded, and apart from the ring: no flood evicts a good key. */
+  private readonly unknown = new LRUCache<string, true>({ max: 1_000, ttl: MISS_INTERVAL_MS });
+
+  constructor(
+    @Inject(CONFIG) private readonly config: Config,
+    private readonly store: SigningKeyStore,
+    private readonly ring: KeyRing,
+    private readonly vault: LocalKeyVault,
+    private readonly clock: DatabaseClock,
+  ) {}
+
+  /** Loads the live keys. Callers at the same time share one load. @throws KeyturnError `database_unavailable` */
+  load(): Promise<void> {
+    this.loading ??= this.loadNow().finally(() => (this.loading = undefined));
+    return this.loading;
+  }
+
+  /** Loads until the ring knows of the key event `generation`. */
+  async atLeast(generation: number): Promise<void> {
+    // A load already under way may have begun before that event: then a second one follows.
+    for (let round = 0; this.ring.generation < generation && round < 3; round++) await this.load();
+  }
+
+  /**
+   * The key to verify a token of this kid with. One that is unknown or still pending waits for one shared refresh.
+   * @returns undefined when there is no such key, or none that verifies now
+   * @throws KeyturnError `keys_unavailable` when that cannot be known: nothing was heard of the database for too long
+   */
+  async find(kid: string): Promise<RingKey | undefined> {
+    this.refuseWhenCutOff();
+    const known = this.ring.get(kid);
+    if (known && (this.verifiesNow(known) || known.activatesAt <= this.clock.now())) return this.usable(known);
+    if (!known && this.unknown.has(kid)) return undefined;
+    await this.refreshForMiss();
+    const found = this.ring.get(kid);
+    if (!found) this.unknown.set(kid, true);
+    return found && this.usable(found);
+  }
+
+  /** Does the key verify at this moment? */
+  verifiesNow(key: RingKey): boolean {
+    return verifies(key, this.clock.now(), this.config.keys.clockSkew);
+  }
+
+  /** @throws KeyturnError `keys_unavailable` after KEY_OFFLINE_LIMIT without a word from the database */
+  refuseWhenCutOff(): void {
+    if (this.clock.silence() <= this.config.keys.offlineLimit) return;
+    throw new KeyturnError('keys_unavailable', 'Keys cannot be checked at the moment.', { retryAfter: 2 });
+  }
+
+  private usable(key: RingKey): RingKey | undefined {
+    if (!this.verifiesNow(key)) return undefined;
+    if (key.verificationKey) return key;
+    throw new KeyturnError('keys_unavailable', 'A key that is needed cannot be opened at the moment.', { retryAfter: 5 });
+  }
+
+  private refreshForMiss(): Promise<void> {
+    this.missing ??= this.waitTurnAndLoad().finally(() => (this.missing = undefined));
+    return this.missing;
+  }
+
+  private async waitTurnAndLoad(): Promise<void> {
+    const wait = this.lastMissAt + MISS_INTERVAL_MS - performance.now();
+    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    this.lastMissAt = performance.now();
+    try {
+      await this.load();
+    } catch (error) {
+      throw new KeyturnError('keys_unavailable', 'Keys cannot be looked up at the moment.', { retryAfter: 2 }, { cause: error });
+    }
+  }
+
+  private async loadNow(): Promise<void> {
+    const set = await this.store.load();
+    this.vault.load(set);
+    const keys = set.keys.map(({ key }): RingKey => {
+      const before = this.ring.get(key.kid);
+      const same = before?.version === key.version && before.verificationKey;
+      return { ...key, verificationKey: same || verificationKey(key.algorithm, key.publicJwk, this.vault.secretOf(key.version)) };
+    });
+    this.ring.replace(set.generation, keys);
+  }
+}

@@ -1,0 +1,51 @@
+import type { KeyObject } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { DatabaseClock } from '../../database/database-clock.js';
+import { signerAmong, standbyAmong, stateOf, type SigningKey } from '../signing-key.js';
+
+/** A key with the half that verifies, ready for use. */
+export interface RingKey extends SigningKey {
+  /** Public key, or the secret of an HMAC key; undefined where that secret cannot be opened here. */
+  readonly verificationKey: KeyObject | undefined;
+}
+
+/** The live keys in memory. Judges nothing by itself: a key's state is a function of its timestamps and the clock. */
+@Injectable()
+export class KeyRing {
+  private byKid: ReadonlyMap<string, RingKey> = new Map();
+  private keys: readonly RingKey[] = [];
+  /** seq of the newest key event that these keys know of; -1 before the first load. */
+  generation = -1;
+
+  constructor(private readonly clock: DatabaseClock) {}
+
+  replace(generation: number, keys: readonly RingKey[]): void {
+    if (generation < this.generation) return; // a slow load that a newer one has overtaken
+    this.generation = generation;
+    this.keys = keys;
+    this.byKid = new Map(keys.map((key) => [key.kid, key]));
+  }
+
+  /** A key of this kid, in whatever state; undefined when none is known. */
+  get(kid: string): RingKey | undefined {
+    return this.byKid.get(kid);
+  }
+
+  signer(): RingKey | undefined {
+    return signerAmong(this.keys, this.clock.now());
+  }
+
+  standby(): RingKey | undefined {
+    return standbyAmong(this.keys, this.clock.now());
+  }
+
+  /** What JWKS shows: pending, active and retiring keys that have a public half. */
+  published(): readonly RingKey[] {
+    const now = this.clock.now();
+    return this.keys.filter((key) => key.publicJwk !== null && !['expired', 'revoked'].includes(stateOf(key, now)));
+  }
+
+  all(): readonly RingKey[] {
+    return this.keys;
+  }
+}

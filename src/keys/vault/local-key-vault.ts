@@ -1,0 +1,93 @@
+import type { KeyObject } from 'node:crypto';
+import { Injectable, Logger } from '@nestjs/common';
+import { JwtService } from '@nestjs/jwt';
+import { KeyturnError } from '../../common/errors.js';
+import { privateKeyFrom } from '../key-material.js';
+import { KeyRing } from '../ring/key-ring.js';
+import type { SigningKey } from '../signing-key.js';
+import type { KeySet, Seal, StoredKey } from '../signing-key-store.js';
+import { CannotOpen, KeyEncryptionKeys } from './key-encryption-keys.js';
+import { KeyVault, type Claims } from './key-vault.js';
+
+/** A sealed half belongs to one row: moved beside another, it does not open. */
+const binding = (key: Pick<SigningKey, 'kid' | 'version' | 'algorithm'>): string => `${key.kid}|${key.version}|${key.algorithm}`;
+
+/** Opens the private halves that lie sealed in the database, and signs in this process. */
+@Injectable()
+export class LocalKeyVault extends KeyVault {
+  private readonly logger = new Logger('KeyVault');
+  private opened: ReadonlyMap<number, KeyObject> = new Map();
+  private troubles: ReadonlyMap<number, string> = new Map();
+
+  constructor(
+    private readonly keks: KeyEncryptionKeys,
+    private readonly ring: KeyRing,
+    private readonly jwt: JwtService,
+  ) {
+    super();
+  }
+
+  /** Opens what is new; what cannot be opened is remembered, said once, and does not sign. */
+  load({ keys }: KeySet): void {
+    const opened = new Map<number, KeyObject>();
+    const troubles = new Map<number, string>();
+    for (const { key, sealed } of keys) {
+      if (!sealed || key.revokedAt !== null) continue;
+      try {
+        opened.set(key.version, this.opened.get(key.version) ?? this.open(key, sealed));
+      } catch (error) {
+        if (!(error instanceof CannotOpen)) throw error;
+        troubles.set(key.version, error.message);
+        if (this.troubles.get(key.version) !== error.message) this.logger.error(`private half of ${key.kid}: ${error.message}`);
+      }
+    }
+    this.opened = opened;
+    this.troubles = troubles;
+  }
+
+  readonly seal: Seal = (bytes, key) => this.keks.seal(bytes, binding(key));
+
+  opens(version: number): boolean {
+    return this.opened.has(version);
+  }
+
+  get openedVersions(): readonly number[] {
+    return [...this.opened.keys()];
+  }
+
+  /** Why private halves cannot be opened, by version. Empty when all is well. */
+  get unreadable(): ReadonlyMap<number, string> {
+    return this.troubles;
+  }
+
+  get kekIds(): readonly string[] {
+    return this.keks.ids;
+  }
+
+  /** The secret of an HMAC key, which also verifies. */
+  secretOf(version: number): KeyObject | undefined {
+    const key = this.opened.get(version);
+    return key?.type === 'secret' ? key : undefined;
+  }
+
+  sign(claims: Claims, typ: string): Promise<string> {
+    const signer = this.ring.signer();
+    const privateKey = signer && this.opened.get(signer.version);
+    if (!signer || !privateKey) {
+      const why = signer ? `the private half of ${signer.kid} cannot be opened here` : 'no key is active';
+      return Promise.reject(new KeyturnError('signing_unavailable', `No token can be signed at the moment: ${why}.`, { retryAfter: 5 }));
+    }
+    return this.jwt.signAsync({ ...claims }, {
+      algorithm: signer.algorithm,
+      keyid: signer.kid,
+      header: { alg: signer.algorithm, typ },
+      noTimestamp: true,
+      // A KeyObject, never PEM text, which would be parsed again for every token.
+      privateKey,
+    });
+  }
+
+  private open(key: SigningKey, sealed: NonNullable<StoredKey['sealed']>): KeyObject {
+    return privateKeyFrom(key.algorithm, this.keks.open(sealed, binding(key)));
+  }
+}

@@ -1,0 +1,111 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { Client } from 'pg';
+import { z } from 'zod';
+
+
+
+/** `owner` is the migrator having become keyturn_owner, as migrations run. */
+export type TestRole = 'superuser' | 'migrator' | 'owner' | 'app' | 'auditor';
+
+/** A database of its own on the run's one server. Make it in `beforeAll`, drop it in `afterAll`. */
+export interface TestDatabase {
+  readonly name: string;
+  /** Connection strings, one a role. */
+  readonly urls: Readonly<Record<TestRole, string>>;
+  /** A connection that `drop()` closes. */
+  connect(role: TestRole): Promise<Client>;
+  /** Moves `keyturn.clock()` on, or back, from where it is. Not in an empty database: that has no clock yet. */
+  moveClock(byMilliseconds: number): Promise<void>;
+  /** Sets how far `keyturn.clock()` is ahead of the true time. */
+  setClockOffset(milliseconds: number): Promise<void>;
+  /** Closes what `connect` opened, ends what others left open, and removes the database. */
+  drop(): Promise<void>;
+}
+
+/** A migrated database whose clock can be moved. */
+export const createTestDatabase = async (): Promise<TestDatabase> => await create('migrated');
+
+/** A database with Keyturn's roles and its two schemas, before any migration. */
+export const createEmptyDatabase = async (): Promise<TestDatabase> => await create('empty');
+
+async function create(kind: 'migrated' | 'empty'): Promise<TestDatabase> {
+  const { template, urls: templateUrls } = theServer();
+  const name = `keyturn_test_${randomBytes(6).toString('hex')}`;
+  const serverUrl = inDatabase(templateUrls.superuser, 'postgres');
+  const migrator = inDatabase(templateUrls.migrator, name);
+  const urls = {
+    superuser: inDatabase(templateUrls.superuser, name),
+    migrator,
+    owner: `${migrator}?options=${encodeURIComponent('-c role=keyturn_owner')}`,
+    app: inDatabase(templateUrls.app, name),
+    auditor: inDatabase(templateUrls.auditor, name),
+  };
+
+  await talk(serverUrl, async (server) => {
+    await server.query(`CREATE DATABASE ${name} TEMPLATE ${kind === 'migrated' ? template : 'template1'}`);
+    // A copy has not the grants on its original. Roles belong to the whole server: one file at a time.
+    await server.query('SELECT pg_advisory_lock(1)');
+    await talk(urls.superuser, async (client) => await client.query(await rolesSql()));
+  });
+
+  const clients: Client[] = [];
+  const connect = async (role: TestRole): Promise<Client> => {
+    const client = newClient(urls[role]);
+    await client.connect();
+    clients.push(client);
+    return client;
+  };
+  const clock = async (sql: string, milliseconds: number): Promise<void> => {
+    await talk(urls.superuser, async (client) => await client.query(sql, [milliseconds]));
+  };
+  return {
+    name,
+    urls,
+    connect,
+    moveClock: async (byMilliseconds) =>
+      await clock('UPDATE test_clock.shift SET milliseconds = milliseconds + $1', byMilliseconds),
+    setClockOffset: async (milliseconds) => await clock('UPDATE test_clock.shift SET milliseconds = $1', milliseconds),
+    drop: async () => {
+      await Promise.all(clients.map(async (client) => await client.end()));
+      await talk(serverUrl, async (server) => await server.query(`DROP DATABASE ${name} WITH (FORCE)`));
+    },
+  };
+}
+
+const serverSchema = z.object({
+  template: z.string(),
+  urls: z.object({ superuser: z.string(), migrator: z.string(), app: z.string(), auditor: z.string() }),
+});
+
+function theServer(): z.infer<typeof serverSchema> {
+  const given = process.env['KEYTURN_TEST_TEMPLATE'];
+  if (given === undefined) throw new Error('No test server: globalSetup did not run');
+  return serverSchema.parse(JSON.parse(given));
+}
+
+function inDatabase(url: string, database: string): string {
+  const changed = new URL(url);
+  changed.pathname = `/${database}`;
+  return changed.href;
+}
+
+const rolesSql = async (): Promise<string> =>
+  await readFile(new URL('../../src/database/roles.sql', import.meta.url), 'utf8');
+
+function newClient(url: string): Client {
+  const client = new Client({ connectionString: url, connectionTimeoutMillis: 10_000, application_name: 'keyturn test' });
+  // A connection that is ended from the other side rejects the query in hand; the event must not end the process.
+  client.on('error', () => {});
+  return client;
+}
+
+async function talk(url: string, work: (client: Client) => Promise<unknown>): Promise<void> {
+  const client = newClient(url);
+  await client.connect();
+  try {
+    await work(client);
+  } finally {
+    await client.end();
+  }
+}
