@@ -8,10 +8,16 @@ import { openEmbeddedPostgres } from './src/database/embedded/embedded-postgres.
 async function dataSourceForCommandLine(): Promise<DataSource> {
   const config = loadConfig(process.env);
   if (config.database.migrationUrl !== undefined) {
-    return new DataSource({ ...migrationDataSourceOptions(config.database.migrationUrl, migrations), logging: ['schema', 'error'] });
+    return new DataSource({
+      ...migrationDataSourceOptions(config.database.migrationUrl, migrations),
+      logging: ['schema', 'error'],
+    });
   }
   const embedded = await openEmbeddedPostgres({ dataDir: config.dataDir });
-  const dataSource = new DataSource({ ...migrationDataSourceOptions(embedded.urls.migrator, migrations), logging: ['schema', 'error'] });
+  const dataSource = new DataSource({
+    ...migrationDataSourceOptions(embedded.urls.migrator, migrations),
+    logging: ['schema', 'error'],
+  });
   const destroy = dataSource.destroy.bind(dataSource);
   dataSource.destroy = async () => {
     await destroy();

@@ -7,7 +7,8 @@ const manifest = ['../../package.json', '../../../package.json'].map((path) => n
 function readVersion(): string {
   for (const url of manifest) {
     try {
-      return z.object({ name: z.literal('keyturn'), version: z.string() }).parse(JSON.parse(readFileSync(url, 'utf8'))).version;
+      return z.object({ name: z.literal('keyturn'), version: z.string() }).parse(JSON.parse(readFileSync(url, 'utf8')))
+        .version;
     } catch {
       // the other place
     }

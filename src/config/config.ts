@@ -39,7 +39,6 @@ export interface Config {
   readonly firstAdministrator: { readonly username: string; readonly password: string } | undefined;
   readonly passwordHashConcurrency: number;
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'silent';
-  readonly metricsToken: string | undefined;
 }
 
 /** The rules that keys are made and judged by; a change touches no key that exists. */

@@ -8,7 +8,9 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 
   constructor(readonly problems: readonly string[]) {
-    super(`The configuration cannot be used:\n${problems.map((problem) => `  - ${problem}`).join('\n')}\nSee docs/configuration.md.`);
+    super(
+      `The configuration cannot be used:\n${problems.map((problem) => `  - ${problem}`).join('\n')}\nSee docs/configuration.md.`,
+    );
   }
 }
 
@@ -45,25 +47,49 @@ function readSettings(environment: Environment, problems: string[]): SettingValu
 export function relationsBroken(values: SettingValues): string[] {
   const least = values.JWKS_MAX_AGE + values.KEY_REFRESH_BOUND + values.CLOCK_SKEW;
   const rules: readonly (readonly [boolean, string])[] = [
-    [values.KEY_PUBLISH_LEAD >= least, `KEY_PUBLISH_LEAD must be at least JWKS_MAX_AGE + KEY_REFRESH_BOUND + CLOCK_SKEW = ${formatDuration(least)}, so that every cache knows a key before it signs`],
-    [values.KEY_ROTATION_INTERVAL >= values.KEY_PUBLISH_LEAD, 'KEY_ROTATION_INTERVAL must be at least KEY_PUBLISH_LEAD: a successor must be public in time'],
+    [
+      values.KEY_PUBLISH_LEAD >= least,
+      `KEY_PUBLISH_LEAD must be at least JWKS_MAX_AGE + KEY_REFRESH_BOUND + CLOCK_SKEW = ${formatDuration(least)}, so that every cache knows a key before it signs`,
+    ],
+    [
+      values.KEY_ROTATION_INTERVAL >= values.KEY_PUBLISH_LEAD,
+      'KEY_ROTATION_INTERVAL must be at least KEY_PUBLISH_LEAD: a successor must be public in time',
+    ],
     [values.ACCESS_TOKEN_TTL <= values.KEY_MAX_TOKEN_TTL, 'ACCESS_TOKEN_TTL must be at most KEY_MAX_TOKEN_TTL'],
     [values.CLOCK_SKEW <= 60_000, 'CLOCK_SKEW must be at most 60s'],
-    [values.KEY_POLL_INTERVAL * 4 <= values.KEY_REFRESH_BOUND, 'KEY_REFRESH_BOUND must be at least four times KEY_POLL_INTERVAL'],
+    [
+      values.KEY_POLL_INTERVAL * 4 <= values.KEY_REFRESH_BOUND,
+      'KEY_REFRESH_BOUND must be at least four times KEY_POLL_INTERVAL',
+    ],
     [values.KEY_OFFLINE_LIMIT >= values.KEY_REFRESH_BOUND, 'KEY_OFFLINE_LIMIT must be at least KEY_REFRESH_BOUND'],
     [values.SESSION_IDLE_TIMEOUT <= values.SESSION_MAX_AGE, 'SESSION_IDLE_TIMEOUT must be at most SESSION_MAX_AGE'],
     [values.KEK === undefined || values.KEK_FILE === undefined, 'Set KEK_FILE or KEK, not both'],
-    [(values.KEYTURN_ADMIN_USERNAME === undefined) === (values.KEYTURN_ADMIN_PASSWORD === undefined), 'KEYTURN_ADMIN_USERNAME and KEYTURN_ADMIN_PASSWORD go together'],
-    [values.MIGRATION_DATABASE_URL === undefined || values.DATABASE_URL !== undefined, 'MIGRATION_DATABASE_URL needs DATABASE_URL'],
+    [
+      (values.KEYTURN_ADMIN_USERNAME === undefined) === (values.KEYTURN_ADMIN_PASSWORD === undefined),
+      'KEYTURN_ADMIN_USERNAME and KEYTURN_ADMIN_PASSWORD go together',
+    ],
+    [
+      values.MIGRATION_DATABASE_URL === undefined || values.DATABASE_URL !== undefined,
+      'MIGRATION_DATABASE_URL needs DATABASE_URL',
+    ],
   ];
   return rules.filter(([holds]) => !holds).map(([, rule]) => rule);
 }
 
 function productionProblems(values: SettingValues): string[] {
   const rules: readonly (readonly [boolean, string])[] = [
-    [values.DATABASE_URL !== undefined, 'DATABASE_URL is missing: in production Keyturn uses your Postgres and starts none of its own'],
-    [values.KEK_FILE !== undefined || values.KEK !== undefined, 'KEK_FILE is missing: in production you keep the key-encryption key. Make one with: keyturn kek new'],
-    [values.ISSUER?.startsWith('https://') === true, 'ISSUER must be the https:// URL under which this service is known'],
+    [
+      values.DATABASE_URL !== undefined,
+      'DATABASE_URL is missing: in production Keyturn uses your Postgres and starts none of its own',
+    ],
+    [
+      values.KEK_FILE !== undefined || values.KEK !== undefined,
+      'KEK_FILE is missing: in production you keep the key-encryption key. Make one with: keyturn kek new',
+    ],
+    [
+      values.ISSUER?.startsWith('https://') === true,
+      'ISSUER must be the https:// URL under which this service is known',
+    ],
   ];
   return rules.filter(([holds]) => !holds).map(([, rule]) => rule);
 }
@@ -115,6 +141,5 @@ function toConfig(values: SettingValues): Config {
     firstAdministrator: username !== undefined && password !== undefined ? { username, password } : undefined,
     passwordHashConcurrency: values.PASSWORD_HASH_CONCURRENCY,
     logLevel: values.LOG_LEVEL,
-    metricsToken: values.METRICS_TOKEN,
   };
 }

@@ -11,7 +11,8 @@ export interface Setting<T = unknown> {
   readonly secret: boolean;
 }
 
-const setting = <T>(type: z.ZodType<T, string>, fallback: string, about: string) => ({ type, fallback, about, secret: false }) as const;
+const setting = <T>(type: z.ZodType<T, string>, fallback: string, about: string) =>
+  ({ type, fallback, about, secret: false }) as const;
 const optional = <T>(type: z.ZodType<T, string>, about: string, secret = false) =>
   ({ type, fallback: undefined, about, secret }) as const;
 
@@ -31,7 +32,12 @@ const oneOf = <const T extends readonly [string, ...string[]]>(values: T): z.Zod
   });
 
 const postgresUrl = z.string().regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://');
-const httpUrl = z.string().refine((text) => URL.canParse(text) && /^https?:\/\/[^?#]+$/.test(text), 'must be an http or https URL without query or fragment');
+const httpUrl = z
+  .string()
+  .refine(
+    (text) => URL.canParse(text) && /^https?:\/\/[^?#]+$/.test(text),
+    'must be an http or https URL without query or fragment',
+  );
 
 /** Algorithms a signing key may have (RFC 7518 section 3.1). */
 export const ALGORITHMS = [
@@ -41,45 +47,100 @@ export const ALGORITHMS = [
 
 /** Every setting of Keyturn, in the order a reader wants them. The one owner of their names, defaults and meaning. */
 export const SETTINGS = {
-  NODE_ENV: setting(oneOf(['development', 'production', 'test']), 'development', 'production refuses what is only good for development: the embedded database, an http issuer, a key-encryption key made on the spot.'),
+  NODE_ENV: setting(
+    oneOf(['development', 'production', 'test']),
+    'development',
+    'production refuses what is only good for development: the embedded database, an http issuer, a key-encryption key made on the spot.',
+  ),
   HOST: setting(z.string().min(1), '127.0.0.1', 'Address the server listens on.'),
   PORT: setting(integer(0, 65535), '3000', 'Port the server listens on; 0 lets the system choose.'),
-  KEYTURN_DATA_DIR: setting(z.string().min(1), '.keyturn', 'Where the embedded database, its passwords and the development key-encryption key live.'),
-  ISSUER: optional(httpUrl, 'Public URL of this service: claim `iss` of every token. Default: `http://HOST:PORT`, in development only.'),
+  KEYTURN_DATA_DIR: setting(
+    z.string().min(1),
+    '.keyturn',
+    'Where the embedded database, its passwords and the development key-encryption key live.',
+  ),
+  ISSUER: optional(
+    httpUrl,
+    'Public URL of this service: claim `iss` of every token. Default: `http://HOST:PORT`, in development only.',
+  ),
   AUDIENCE: optional(z.string().min(1), 'Claim `aud` of every token. Default: the issuer.'),
   CLIENT_ID: setting(z.string().min(1), 'keyturn-web', 'Claim `client_id` of every token (RFC 9068).'),
-  TRUSTED_PROXIES: optional(z.string().min(1), 'Comma-separated addresses or CIDR ranges whose `X-Forwarded-*` headers are believed. Default: none.'),
+  TRUSTED_PROXIES: optional(
+    z.string().min(1),
+    'Comma-separated addresses or CIDR ranges whose `X-Forwarded-*` headers are believed. Default: none.',
+  ),
 
-  DATABASE_URL: optional(postgresUrl, 'Postgres 14 or newer, as `keyturn_app`. Default: an embedded server, in development only.', true),
-  MIGRATION_DATABASE_URL: optional(postgresUrl, 'Postgres as `keyturn_migrator`, where the DBA separates duties. Default: `DATABASE_URL`.', true),
+  DATABASE_URL: optional(
+    postgresUrl,
+    'Postgres 14 or newer, as `keyturn_app`. Default: an embedded server, in development only.',
+    true,
+  ),
+  MIGRATION_DATABASE_URL: optional(
+    postgresUrl,
+    'Postgres as `keyturn_migrator`, where the DBA separates duties. Default: `DATABASE_URL`.',
+    true,
+  ),
   MIGRATE_ON_START: setting(oneOf(['true', 'false']), 'true', 'Apply pending migrations before the server listens.'),
   DATABASE_POOL_SIZE: setting(integer(2, 200), '10', 'Connections each server keeps at most.'),
-  DATABASE_POOLER: setting(oneOf(['none', 'transaction']), 'none', '`transaction`: a pooler such as PgBouncer stands between; timeouts then come from the role, not from the connection.'),
+  DATABASE_POOLER: setting(
+    oneOf(['none', 'transaction']),
+    'none',
+    '`transaction`: a pooler such as PgBouncer stands between; timeouts then come from the role, not from the connection.',
+  ),
   DATABASE_TIMEOUT: setting(duration(100), '2s', 'How long a connection, and each statement, may take.'),
 
-  KEY_ALGORITHM: setting(oneOf(ALGORITHMS), 'RS256', 'Algorithm of the keys made from now on; keys that exist keep theirs.'),
+  KEY_ALGORITHM: setting(
+    oneOf(ALGORITHMS),
+    'RS256',
+    'Algorithm of the keys made from now on; keys that exist keep theirs.',
+  ),
   RSA_MODULUS_LENGTH: setting(oneOf(['2048', '3072', '4096']), '2048', 'Bits of the RSA keys made from now on.'),
   KEY_ROTATION_INTERVAL: setting(duration(60_000), '30d', 'How long a key signs.'),
-  KEY_PUBLISH_LEAD: setting(duration(), '1h', 'How long a key is public, at least, before it may sign. At least JWKS_MAX_AGE + KEY_REFRESH_BOUND + CLOCK_SKEW.'),
+  KEY_PUBLISH_LEAD: setting(
+    duration(),
+    '1h',
+    'How long a key is public, at least, before it may sign. At least JWKS_MAX_AGE + KEY_REFRESH_BOUND + CLOCK_SKEW.',
+  ),
   JWKS_MAX_AGE: setting(duration(1_000), '10min', 'How long others may cache the public keys.'),
   KEY_MAX_TOKEN_TTL: setting(duration(1_000), '1h', 'Longest life of a token, stamped on each key.'),
-  ACCESS_TOKEN_TTL: setting(duration(1_000), '15min', 'Life of an access token. At most KEY_MAX_TOKEN_TTL of the keys that sign.'),
+  ACCESS_TOKEN_TTL: setting(
+    duration(1_000),
+    '15min',
+    'Life of an access token. At most KEY_MAX_TOKEN_TTL of the keys that sign.',
+  ),
   CLOCK_SKEW: setting(duration(0), '30s', 'How far clocks may differ. At most 60s.'),
   KEY_POLL_INTERVAL: setting(duration(50), '500ms', 'How often a server asks the database for news.'),
   KEY_REFRESH_BOUND: setting(duration(1_000), '30s', 'Silence after which a server counts as cut off.'),
-  KEY_OFFLINE_LIMIT: setting(duration(1_000), '5min', 'How long a server cut off from the database goes on verifying; then it answers 503.'),
-  KEK_FILE: optional(z.string().min(1), 'File with the key-encryption keys, mode 0600: one `id:base64` a line, 32 bytes each, the first current. Default: made in the data directory, in development only.'),
+  KEY_OFFLINE_LIMIT: setting(
+    duration(1_000),
+    '5min',
+    'How long a server cut off from the database goes on verifying; then it answers 503.',
+  ),
+  KEK_FILE: optional(
+    z.string().min(1),
+    'File with the key-encryption keys, mode 0600: one `id:base64` a line, 32 bytes each, the first current. Default: made in the data directory, in development only.',
+  ),
   KEK: optional(z.string().min(1), 'The same as text, lines or commas between keys, where a file cannot be had.', true),
 
   SESSION_IDLE_TIMEOUT: setting(duration(1_000), '7d', 'A session ends when it is not refreshed for so long.'),
   SESSION_MAX_AGE: setting(duration(1_000), '30d', 'A session ends then in any case.'),
-  REFRESH_GRACE: setting(duration(0), '10s', 'How long a spent refresh token gets the same successor again, for a client that lost the answer.'),
-  KEYTURN_ADMIN_USERNAME: optional(z.string().min(1), 'With KEYTURN_ADMIN_PASSWORD: the first administrator, made at the very first start. Never overwrites one that exists.'),
+  REFRESH_GRACE: setting(
+    duration(0),
+    '10s',
+    'How long a spent refresh token gets the same successor again, for a client that lost the answer.',
+  ),
+  KEYTURN_ADMIN_USERNAME: optional(
+    z.string().min(1),
+    'With KEYTURN_ADMIN_PASSWORD: the first administrator, made at the very first start. Never overwrites one that exists.',
+  ),
   KEYTURN_ADMIN_PASSWORD: optional(z.string().min(1), 'Its password.', true),
   PASSWORD_HASH_CONCURRENCY: setting(integer(1, 64), '2', 'Password hashes computed at once; 19 MiB each.'),
 
-  LOG_LEVEL: setting(oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'silent']), 'info', 'Least grave line that is logged.'),
-  METRICS_TOKEN: optional(z.string().min(16), 'Bearer token for `/metrics`. Default: `/metrics` answers loopback only.', true),
+  LOG_LEVEL: setting(
+    oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'silent']),
+    'info',
+    'Least grave line that is logged.',
+  ),
 } as const satisfies Record<string, Setting>;
 
 export type SettingName = keyof typeof SETTINGS;

@@ -22,7 +22,11 @@ const common = (url: string, applicationName: string) =>
  * The server's connections. Every wait has an end: to connect, for the answer (client side), for the statement, a lock, and
  * an idle transaction (server side; a transaction pooler refuses those as start-up parameters, there the role sets them).
  */
-export function serverDataSourceOptions(url: string, database: Config['database'], applicationName: string): PostgresOptions {
+export function serverDataSourceOptions(
+  url: string,
+  database: Config['database'],
+  applicationName: string,
+): PostgresOptions {
   const { timeout, poolSize, pooler } = database;
   const onTheServer = {
     statement_timeout: timeout,
@@ -43,7 +47,10 @@ export function serverDataSourceOptions(url: string, database: Config['database'
 }
 
 /** The migrations' one connection, which becomes `keyturn_owner` so that whatever it makes belongs to that role. */
-export function migrationDataSourceOptions(url: string, migrations: PostgresOptions['migrations'] & {}): PostgresOptions {
+export function migrationDataSourceOptions(
+  url: string,
+  migrations: PostgresOptions['migrations'] & {},
+): PostgresOptions {
   return {
     ...common(url, 'keyturn migrate'),
     poolSize: 2,

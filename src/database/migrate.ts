@@ -15,7 +15,11 @@ export interface MigrationOutcome {
 
 /** Applies pending migrations under a lock, each in a transaction of its own. */
 export async function migrate(url: string): Promise<MigrationOutcome> {
-  const lock = new pg.Client({ connectionString: url, application_name: 'keyturn migrate (lock)', connectionTimeoutMillis: 10_000 });
+  const lock = new pg.Client({
+    connectionString: url,
+    application_name: 'keyturn migrate (lock)',
+    connectionTimeoutMillis: 10_000,
+  });
   lock.on('error', () => undefined);
   await lock.connect();
   try {

@@ -5,9 +5,19 @@ import { KeyturnError } from '../common/errors.js';
  * operator intervention (57), read-only primary (25006), lock not available (55P03), serialization and deadlock (40).
  */
 const SQLSTATE = /^(08|53|57|40)|^(25006|55P03)$/;
-const SOCKET = new Set(['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'EPIPE', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
+const SOCKET = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ETIMEDOUT',
+  'EPIPE',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+]);
 /** node-postgres and its pool give these no code. */
-const WORDS = /Connection terminated|timeout exceeded when trying to connect|Query read timeout|not queryable|Client was closed|after calling end on the pool|Driver not Connected/i;
+const WORDS =
+  /Connection terminated|timeout exceeded when trying to connect|Query read timeout|not queryable|Client was closed|after calling end on the pool|Driver not Connected/i;
 
 /** Does this error mean that the database cannot be had now? Wrong credentials after start count too: a person must mend them. */
 export function isDatabaseUnavailable(error: unknown): boolean {
@@ -21,5 +31,10 @@ export function isDatabaseUnavailable(error: unknown): boolean {
 /** Turns "not now" into the error that answers 503; anything else passes as it is. */
 export function asKeyturnError(error: unknown): unknown {
   if (!isDatabaseUnavailable(error)) return error;
-  return new KeyturnError('database_unavailable', 'The database cannot be reached at the moment.', { retryAfter: 2 }, { cause: error });
+  return new KeyturnError(
+    'database_unavailable',
+    'The database cannot be reached at the moment.',
+    { retryAfter: 2 },
+    { cause: error },
+  );
 }

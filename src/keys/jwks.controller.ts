@@ -25,7 +25,10 @@ export class JwksController {
 
   @Get()
   @Header('content-type', 'application/jwk-set+json')
-  jwks(@Headers('if-none-match') ifNoneMatch: string | undefined, @Res({ passthrough: true }) reply: Reply): JSONWebKeySet | undefined {
+  jwks(
+    @Headers('if-none-match') ifNoneMatch: string | undefined,
+    @Res({ passthrough: true }) reply: Reply,
+  ): JSONWebKeySet | undefined {
     this.refresh.refuseWhenCutOff();
     const body: JSONWebKeySet = { keys: this.ring.published().map(publicKey) };
     const etag = `"${createHash('sha256').update(JSON.stringify(body)).digest('base64url').slice(0, 27)}"`;

@@ -1,4 +1,11 @@
-import { createPrivateKey, createPublicKey, createSecretKey, generateKeyPair, randomBytes, type KeyObject } from 'node:crypto';
+import {
+  createPrivateKey,
+  createPublicKey,
+  createSecretKey,
+  generateKeyPair,
+  randomBytes,
+  type KeyObject,
+} from 'node:crypto';
 import { promisify } from 'node:util';
 import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose';
 import type { Algorithm } from './signing-key.js';
@@ -22,11 +29,18 @@ const CURVES: Readonly<Record<string, string>> = { ES256: 'P-256', ES384: 'P-384
 export const generateKey: GenerateKey = async (algorithm, modulusLength) => {
   if (isHmac(algorithm)) {
     // RFC 7518 section 3.2: at least as long as the hash.
-    return { algorithm, privateKey: createSecretKey(randomBytes(Number(algorithm.slice(2)) / 8)), publicJwk: null, thumbprint: null };
+    return {
+      algorithm,
+      privateKey: createSecretKey(randomBytes(Number(algorithm.slice(2)) / 8)),
+      publicJwk: null,
+      thumbprint: null,
+    };
   }
   const namedCurve = CURVES[algorithm];
   const { privateKey } =
-    namedCurve === undefined ? await generate('rsa', { modulusLength, publicExponent: 65537 }) : await generate('ec', { namedCurve });
+    namedCurve === undefined
+      ? await generate('rsa', { modulusLength, publicExponent: 65537 })
+      : await generate('ec', { namedCurve });
   return asymmetricMaterial(algorithm, privateKey);
 };
 
@@ -51,7 +65,11 @@ export const privateKeyFrom = (algorithm: Algorithm, bytes: Buffer): KeyObject =
   isHmac(algorithm) ? createSecretKey(bytes) : createPrivateKey({ key: bytes, format: 'der', type: 'pkcs8' });
 
 /** The half that verifies, as a typed KeyObject: a secret for HMAC, a public key for everything else. */
-export function verificationKey(algorithm: Algorithm, publicJwk: JWK | null, secret: KeyObject | undefined): KeyObject | undefined {
+export function verificationKey(
+  algorithm: Algorithm,
+  publicJwk: JWK | null,
+  secret: KeyObject | undefined,
+): KeyObject | undefined {
   if (isHmac(algorithm)) return secret;
   return publicJwk ? createPublicKey({ key: { ...publicJwk }, format: 'jwk' }) : undefined;
 }

@@ -46,7 +46,10 @@ export class KeyRotation {
       const activated = keys.find((key) => key.version === takeover.version);
       if (!activated) throw new Error(`planned version ${takeover.version} is not among the keys read`);
       if (opened.size > 0 && !opened.has(activated.version)) {
-        throw new KeyturnError('key_change_refused', `No running server can open the private half of ${activated.kid}. Check KEK_FILE on the servers.`);
+        throw new KeyturnError(
+          'key_change_refused',
+          `No running server can open the private half of ${activated.kid}. Check KEK_FILE on the servers.`,
+        );
       }
       const forced = takeover.activation === 'forced';
       return { changes: { takeover }, result: { at: now, retired: signerAmong(keys, now), activated, forced } };

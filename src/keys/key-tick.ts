@@ -57,14 +57,19 @@ export class KeyTick {
       opensHere: (version) => this.vault.opens(version),
       opensAnywhere: (version) => this.vault.opens(version) || opened.has(version),
     };
-    const plan = (keys: readonly SigningKey[], now: Instant): KeyPlan => planKeys(keys, this.config.keys, now, readable);
+    const plan = (keys: readonly SigningKey[], now: Instant): KeyPlan =>
+      planKeys(keys, this.config.keys, now, readable);
 
     const { keys, now } = await this.store.look();
     const sketch = plan(keys, now);
     if (isSettled(sketch)) return;
     const { algorithm, modulusLength } = this.config.keys;
     const materials = await Promise.all(sketch.mints.map(() => this.generate(algorithm, modulusLength)));
-    await this.store.change(SYSTEM, (latest, instant) => this.carryOut(plan(latest, instant), materials), this.vault.seal);
+    await this.store.change(
+      SYSTEM,
+      (latest, instant) => this.carryOut(plan(latest, instant), materials),
+      this.vault.seal,
+    );
     await this.refresh.load();
   }
 

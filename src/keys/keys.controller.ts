@@ -46,7 +46,16 @@ export class KeysController {
     @Param('kid', { schema: kidParam }) kid: string,
     @Body({ schema: revokeBody }) body: z.output<typeof revokeBody>,
   ): Promise<{ revoked: string; signer: string | null; at: string; replicas: { live: number; following: number } }> {
-    const { at, revoked, signer, reach } = await this.rotation.revoke({ userId: user.id, requestId: request.id }, kid, body.reason);
-    return { revoked: revoked.kid, signer: signer?.kid ?? null, at: new Date(at).toISOString(), replicas: { ...reach } };
+    const { at, revoked, signer, reach } = await this.rotation.revoke(
+      { userId: user.id, requestId: request.id },
+      kid,
+      body.reason,
+    );
+    return {
+      revoked: revoked.kid,
+      signer: signer?.kid ?? null,
+      at: new Date(at).toISOString(),
+      replicas: { ...reach },
+    };
   }
 }

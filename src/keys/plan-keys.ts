@@ -1,6 +1,14 @@
 import type { KeyPolicy } from '../config/config.js';
 import { KeyturnError } from '../common/errors.js';
-import { isHmac, signerAmong, standbyAmong, stateOf, type Activation, type Instant, type SigningKey } from './signing-key.js';
+import {
+  isHmac,
+  signerAmong,
+  standbyAmong,
+  stateOf,
+  type Activation,
+  type Instant,
+  type SigningKey,
+} from './signing-key.js';
 
 /** A key to be made, without its material. Times are milliseconds since 1970. */
 export interface Mint {
@@ -83,7 +91,10 @@ function refuseToMintOverUnreadable(keys: readonly SigningKey[], now: Instant, r
   const shut = keys.filter((key) => maySign(key, now) && !readable.opensHere(key.version));
   if (shut.length === 0) return;
   const kids = shut.map((key) => key.kid).join(', ');
-  throw new KeyturnError('keys_unavailable', `No new signing key is made while the private half of ${kids} cannot be opened here. Check KEK_FILE.`);
+  throw new KeyturnError(
+    'keys_unavailable',
+    `No new signing key is made while the private half of ${kids} cannot be opened here. Check KEK_FILE.`,
+  );
 }
 
 function maySign(key: SigningKey, now: Instant): boolean {
@@ -111,7 +122,7 @@ function halvesToDestroy(keys: readonly SigningKey[], policy: KeyPolicy, now: In
 export function samePair(keys: readonly SigningKey[], key: SigningKey): readonly SigningKey[] {
   if (key.thumbprint !== null) return keys.filter((other) => other.thumbprint === key.thumbprint);
   const family = new Set([key.version]);
-  for (let size = 0; size !== family.size; ) {
+  for (let size = 0; size !== family.size;) {
     size = family.size;
     for (const other of keys) {
       const related = family.has(other.version) || (other.renewedFrom !== null && family.has(other.renewedFrom));
@@ -138,13 +149,20 @@ export function planRotation(keys: readonly SigningKey[], now: Instant, request:
   const signer = signerAmong(keys, now);
   if (request.fromVersion !== undefined && signer?.version !== request.fromVersion) {
     const found = signer ? `version ${signer.version} signs` : 'nothing signs';
-    throw new KeyturnError('version_conflict', `Version ${request.fromVersion} does not sign any more: ${found}. Nothing was changed.`, {
-      activeVersion: signer?.version ?? null,
-    });
+    throw new KeyturnError(
+      'version_conflict',
+      `Version ${request.fromVersion} does not sign any more: ${found}. Nothing was changed.`,
+      {
+        activeVersion: signer?.version ?? null,
+      },
+    );
   }
   const standby = standbyAmong(keys, now);
   if (!standby) {
-    throw new KeyturnError('key_change_refused', 'No standby is published yet. A running server publishes one within a minute; try again then.');
+    throw new KeyturnError(
+      'key_change_refused',
+      'No standby is published yet. A running server publishes one within a minute; try again then.',
+    );
   }
   const ready = standby.publishedAt + standby.lead;
   if (now >= ready) return { version: standby.version, activation: 'early', at: now };

@@ -36,7 +36,9 @@ export class Replica implements OnApplicationShutdown {
        DO UPDATE SET generation = excluded.generation, kek_ids = excluded.kek_ids, opens = excluded.opens, last_seen_at = excluded.last_seen_at`,
       [this.id, KEYTURN_VERSION, Math.max(generation, 0), this.vault.kekIds, this.vault.openedVersions],
     );
-    await this.dataSource.query(`DELETE FROM keyturn.replicas WHERE last_seen_at < keyturn.clock() - interval '24 hours'`);
+    await this.dataSource.query(
+      `DELETE FROM keyturn.replicas WHERE last_seen_at < keyturn.clock() - interval '24 hours'`,
+    );
     this.told = knows;
     this.toldAt = performance.now();
   }
@@ -44,7 +46,9 @@ export class Replica implements OnApplicationShutdown {
   async onApplicationShutdown(): Promise<void> {
     await this.dataSource
       .query('DELETE FROM keyturn.replicas WHERE id = $1', [this.id])
-      .catch((error: unknown) => this.logger.warn(`could not sign off: ${error instanceof Error ? error.message : 'unknown error'}`));
+      .catch((error: unknown) =>
+        this.logger.warn(`could not sign off: ${error instanceof Error ? error.message : 'unknown error'}`),
+      );
   }
 }
 

@@ -57,8 +57,13 @@ export class SigningKeyStore {
           'SELECT version, kek_id, sealed FROM keyturn.signing_key_secrets WHERE version = ANY ($1)',
           [keys.map((key) => key.version)],
         );
-        const sealed = new Map(secrets.map((secret) => [secret.version, { kekId: secret.kek_id, sealed: secret.sealed }]));
-        return { generation: Number(row?.generation ?? 0), keys: keys.map((key) => ({ key, sealed: sealed.get(key.version) })) };
+        const sealed = new Map(
+          secrets.map((secret) => [secret.version, { kekId: secret.kek_id, sealed: secret.sealed }]),
+        );
+        return {
+          generation: Number(row?.generation ?? 0),
+          keys: keys.map((key) => ({ key, sealed: sealed.get(key.version) })),
+        };
       });
     } catch (error) {
       throw asKeyturnError(error);
@@ -90,7 +95,11 @@ export class SigningKeyStore {
    * Reads, lets `decide` plan, and writes, all under the lock of every change. What `decide` throws undoes everything.
    * @returns what `decide` made of it, and the instant at which it happened
    */
-  change<T>(actor: Actor, decide: (keys: readonly SigningKey[], now: Instant) => { changes: KeyChanges; result: T }, seal?: Seal): Promise<T> {
+  change<T>(
+    actor: Actor,
+    decide: (keys: readonly SigningKey[], now: Instant) => { changes: KeyChanges; result: T },
+    seal?: Seal,
+  ): Promise<T> {
     return inChange(this.dataSource, actor, async (manager, now) => {
       const { changes, result } = decide(await liveKeys(manager), now);
       if (changes.takeover) await moveTakeover(manager, changes.takeover);
@@ -110,11 +119,15 @@ export class SigningKeyStore {
       const key = await manager.findOneBy(SigningKeyRow, { kid });
       if (!key) throw new KeyturnError('not_found', `There is no key ${kid}.`);
       if (key.revokedAt !== null) {
-        throw new KeyturnError('key_change_refused', `Key ${kid} was revoked already, because: ${key.revocationReason ?? ''}`);
+        throw new KeyturnError(
+          'key_change_refused',
+          `Key ${kid} was revoked already, because: ${key.revocationReason ?? ''}`,
+        );
       }
-      await manager.query('UPDATE keyturn.signing_keys SET revoked_at = $2, revocation_reason = $3 WHERE version = $1', [
-        ...[key.version, new Date(now), reason],
-      ]);
+      await manager.query(
+        'UPDATE keyturn.signing_keys SET revoked_at = $2, revocation_reason = $3 WHERE version = $1',
+        [...[key.version, new Date(now), reason]],
+      );
       const [row] = await manager.query<{ generation: string }[]>('SELECT keyturn.key_generation() AS generation');
       return { at: now, generation: Number(row?.generation ?? 0) };
     });
@@ -129,9 +142,9 @@ const moveTakeover = (manager: EntityManager, { version, activation, at }: Takeo
   manager.query(
     `UPDATE keyturn.signing_keys k SET
        activation = CASE WHEN k.version = $1 THEN $2 ELSE k.activation END,
-       activates_at = CASE WHEN k.version = $1 THEN $3 ELSE k.activates_at END,
-       retires_at = CASE WHEN k.version = $1 THEN k.retires_at ELSE $3 END,
-       expires_at = CASE WHEN k.version = $1 THEN k.expires_at ELSE $3 + k.verify_tail END
+       activates_at = CASE WHEN k.version = $1 THEN $3::timestamptz ELSE k.activates_at END,
+       retires_at = CASE WHEN k.version = $1 THEN k.retires_at ELSE $3::timestamptz END,
+       expires_at = CASE WHEN k.version = $1 THEN k.expires_at ELSE $3::timestamptz + k.verify_tail END
      FROM keyturn.signing_keys standby
      WHERE standby.version = $1
        AND (k.version = $1 OR (k.signs AND k.revoked_at IS NULL AND k.retires_at = standby.activates_at))`,
@@ -139,15 +152,23 @@ const moveTakeover = (manager: EntityManager, { version, activation, at }: Takeo
   );
 
 /** The open window before it is closed in the same statement: windows meet end to start. */
-async function publish(manager: EntityManager, mint: Mint, material: KeyMaterial, now: Instant, seal: Seal | undefined): Promise<void> {
+async function publish(
+  manager: EntityManager,
+  mint: Mint,
+  material: KeyMaterial,
+  now: Instant,
+  seal: Seal | undefined,
+): Promise<void> {
   if (!seal) throw new Error('publishing a key needs a way to seal its private half');
-  const [row] = await manager.query<{ next: number }[]>('SELECT coalesce(max(version), 0) + 1 AS next FROM keyturn.signing_keys');
+  const [row] = await manager.query<{ next: number }[]>(
+    'SELECT coalesce(max(version), 0) + 1 AS next FROM keyturn.signing_keys',
+  );
   const version = row?.next ?? 1;
   const { algorithm, publicJwk, thumbprint } = material;
   const kid = `${version}-${thumbprint?.slice(0, 8) ?? randomBytes(6).toString('base64url')}`;
   await manager.query(
     `WITH predecessor AS (
-       UPDATE keyturn.signing_keys SET retires_at = $7, expires_at = $7 + verify_tail
+       UPDATE keyturn.signing_keys SET retires_at = $7::timestamptz, expires_at = $7::timestamptz + verify_tail
        WHERE signs AND revoked_at IS NULL AND retires_at IS NULL
      )
      INSERT INTO keyturn.signing_keys
@@ -155,12 +176,25 @@ async function publish(manager: EntityManager, mint: Mint, material: KeyMaterial
      VALUES ($1, $2, $3, true, 'generated', $4, $5, $6, $7, $8, make_interval(secs => $9), make_interval(secs => $10), make_interval(secs => $11))`,
     [
       ...[version, kid, algorithm, mint.activation, publicJwk && JSON.stringify(publicJwk), thumbprint],
-      ...[new Date(mint.activatesAt), new Date(now), mint.lead / 1_000, mint.maxTokenTtl / 1_000, mint.verifyTail / 1_000],
+      ...[
+        new Date(mint.activatesAt),
+        new Date(now),
+        mint.lead / 1_000,
+        mint.maxTokenTtl / 1_000,
+        mint.verifyTail / 1_000,
+      ],
     ],
   );
   const { kekId, sealed } = seal(privateBytes(material), { kid, version, algorithm });
-  await manager.query('INSERT INTO keyturn.signing_key_secrets (version, kek_id, sealed) VALUES ($1, $2, $3)', [version, kekId, sealed]);
+  await manager.query('INSERT INTO keyturn.signing_key_secrets (version, kek_id, sealed) VALUES ($1, $2, $3)', [
+    version,
+    kekId,
+    sealed,
+  ]);
 }
 
 const destroyPrivateHalves = (manager: EntityManager, versions: readonly number[], now: Instant): Promise<unknown> =>
-  manager.query('UPDATE keyturn.signing_keys SET private_key_destroyed_at = $2 WHERE version = ANY ($1)', [versions, new Date(now)]);
+  manager.query('UPDATE keyturn.signing_keys SET private_key_destroyed_at = $2 WHERE version = ANY ($1)', [
+    versions,
+    new Date(now),
+  ]);

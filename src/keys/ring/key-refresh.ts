@@ -71,7 +71,9 @@ export class KeyRefresh {
   private usable(key: RingKey): RingKey | undefined {
     if (!this.verifiesNow(key)) return undefined;
     if (key.verificationKey) return key;
-    throw new KeyturnError('keys_unavailable', 'A key that is needed cannot be opened at the moment.', { retryAfter: 5 });
+    throw new KeyturnError('keys_unavailable', 'A key that is needed cannot be opened at the moment.', {
+      retryAfter: 5,
+    });
   }
 
   private refreshForMiss(): Promise<void> {
@@ -86,7 +88,12 @@ export class KeyRefresh {
     try {
       await this.load();
     } catch (error) {
-      throw new KeyturnError('keys_unavailable', 'Keys cannot be looked up at the moment.', { retryAfter: 2 }, { cause: error });
+      throw new KeyturnError(
+        'keys_unavailable',
+        'Keys cannot be looked up at the moment.',
+        { retryAfter: 2 },
+        { cause: error },
+      );
     }
   }
 
@@ -96,7 +103,10 @@ export class KeyRefresh {
     const keys = set.keys.map(({ key }): RingKey => {
       const before = this.ring.get(key.kid);
       const same = before?.version === key.version && before.verificationKey;
-      return { ...key, verificationKey: same || verificationKey(key.algorithm, key.publicJwk, this.vault.secretOf(key.version)) };
+      return {
+        ...key,
+        verificationKey: same || verificationKey(key.algorithm, key.publicJwk, this.vault.secretOf(key.version)),
+      };
     });
     this.ring.replace(set.generation, keys);
   }

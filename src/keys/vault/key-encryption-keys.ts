@@ -32,7 +32,8 @@ export class KeyEncryptionKeys {
       if (line === '' || line.startsWith('#')) continue;
       const [, id, base64] = LINE.exec(line) ?? [];
       const key = Buffer.from(base64 ?? '', 'base64');
-      if (id === undefined || key.length !== KEK_BYTES) throw new Error(`line ${index + 1} is not id:base64 with ${KEK_BYTES} bytes`);
+      if (id === undefined || key.length !== KEK_BYTES)
+        throw new Error(`line ${index + 1} is not id:base64 with ${KEK_BYTES} bytes`);
       if (keys.has(id)) throw new Error(`line ${index + 1} repeats the id ${id}`);
       keys.set(id, key);
     }
@@ -64,13 +65,18 @@ export class KeyEncryptionKeys {
 
   /** @throws CannotOpen */
   open({ kekId, sealed }: Sealed, binds: string): Buffer {
-    const decipher = createDecipheriv('aes-256-gcm', this.key(kekId), sealed.subarray(0, NONCE), { authTagLength: TAG });
+    const decipher = createDecipheriv('aes-256-gcm', this.key(kekId), sealed.subarray(0, NONCE), {
+      authTagLength: TAG,
+    });
     decipher.setAAD(Buffer.from(binds));
     decipher.setAuthTag(sealed.subarray(-TAG));
     try {
       return Buffer.concat([decipher.update(sealed.subarray(NONCE, -TAG)), decipher.final()]);
     } catch (error) {
-      throw new CannotOpen(`sealed under ${kekId}, but key-encryption key ${kekId} does not open it: not the same key, or the row was damaged or swapped`, { cause: error });
+      throw new CannotOpen(
+        `sealed under ${kekId}, but key-encryption key ${kekId} does not open it: not the same key, or the row was damaged or swapped`,
+        { cause: error },
+      );
     }
   }
 

@@ -10,7 +10,8 @@ import { CannotOpen, KeyEncryptionKeys } from './key-encryption-keys.js';
 import { KeyVault, type Claims } from './key-vault.js';
 
 /** A sealed half belongs to one row: moved beside another, it does not open. */
-const binding = (key: Pick<SigningKey, 'kid' | 'version' | 'algorithm'>): string => `${key.kid}|${key.version}|${key.algorithm}`;
+const binding = (key: Pick<SigningKey, 'kid' | 'version' | 'algorithm'>): string =>
+  `${key.kid}|${key.version}|${key.algorithm}`;
 
 /** Opens the private halves that lie sealed in the database, and signs in this process. */
 @Injectable()
@@ -38,7 +39,8 @@ export class LocalKeyVault extends KeyVault {
       } catch (error) {
         if (!(error instanceof CannotOpen)) throw error;
         troubles.set(key.version, error.message);
-        if (this.troubles.get(key.version) !== error.message) this.logger.error(`private half of ${key.kid}: ${error.message}`);
+        if (this.troubles.get(key.version) !== error.message)
+          this.logger.error(`private half of ${key.kid}: ${error.message}`);
       }
     }
     this.opened = opened;
@@ -75,16 +77,20 @@ export class LocalKeyVault extends KeyVault {
     const privateKey = signer && this.opened.get(signer.version);
     if (!signer || !privateKey) {
       const why = signer ? `the private half of ${signer.kid} cannot be opened here` : 'no key is active';
-      return Promise.reject(new KeyturnError('signing_unavailable', `No token can be signed at the moment: ${why}.`, { retryAfter: 5 }));
+      return Promise.reject(
+        new KeyturnError('signing_unavailable', `No token can be signed at the moment: ${why}.`, { retryAfter: 5 }),
+      );
     }
-    return this.jwt.signAsync({ ...claims }, {
-      algorithm: signer.algorithm,
-      keyid: signer.kid,
-      header: { alg: signer.algorithm, typ },
-      noTimestamp: true,
-      // A KeyObject, never PEM text, which would be parsed again for every token.
-      privateKey,
-    });
+    return this.jwt.signAsync(
+      { ...claims },
+      {
+        algorithm: signer.algorithm,
+        keyid: signer.kid,
+        header: { alg: signer.algorithm, typ },
+        // A KeyObject, never PEM text, which would be parsed again for every token.
+        privateKey,
+      },
+    );
   }
 
   private open(key: SigningKey, sealed: NonNullable<StoredKey['sealed']>): KeyObject {

@@ -1,0 +1,70 @@
+import { Body, Controller, Get, Header, HttpCode, Post, Req } from '@nestjs/common';
+import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
+import type { z } from 'zod';
+import { CurrentUser, Public, type AuthenticatedUser } from '../common/access.js';
+import { loginBody, redeemBody, refreshBody } from './auth.schemas.js';
+import { AuthService, type TokenPair } from './auth.service.js';
+import { OneTimeCodes } from './codes/one-time-codes.js';
+
+/** The parts of a Fastify request that a login notes down. */
+interface ClientRequest {
+  readonly id: string;
+  readonly ip: string;
+  readonly headers: { readonly 'user-agent'?: string };
+}
+
+/** Login for clients that keep their tokens themselves. */
+@ApiTags('auth')
+@Controller('auth')
+export class AuthController {
+  constructor(
+    private readonly auth: AuthService,
+    private readonly codes: OneTimeCodes,
+  ) {}
+
+  @Public()
+  @Post('login')
+  @HttpCode(200)
+  @Header('cache-control', 'no-store')
+  login(
+    @Body({ schema: loginBody }) body: z.output<typeof loginBody>,
+    @Req() request: ClientRequest,
+  ): Promise<TokenPair> {
+    return this.auth.login(body.username, body.password, {
+      userAgent: request.headers['user-agent'],
+      address: request.ip,
+    });
+  }
+
+  @Public()
+  @Post('refresh')
+  @HttpCode(200)
+  @Header('cache-control', 'no-store')
+  refresh(@Body({ schema: refreshBody }) body: z.output<typeof refreshBody>): Promise<TokenPair> {
+    return this.auth.refresh(body.refresh_token);
+  }
+
+  @ApiBearerAuth()
+  @Post('logout')
+  @HttpCode(204)
+  async logout(@CurrentUser() user: AuthenticatedUser): Promise<void> {
+    await this.auth.logout(user.sessionId);
+  }
+
+  @ApiBearerAuth()
+  @Get('me')
+  @Header('cache-control', 'no-store')
+  me(@CurrentUser() user: AuthenticatedUser): AuthenticatedUser {
+    return user;
+  }
+
+  @Public()
+  @Post('redeem')
+  @HttpCode(204)
+  async redeem(
+    @Body({ schema: redeemBody }) body: z.output<typeof redeemBody>,
+    @Req() request: ClientRequest,
+  ): Promise<void> {
+    await this.codes.redeem({ requestId: request.id }, body);
+  }
+}

@@ -1,0 +1,109 @@
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import { KeyturnError } from '../common/errors.js';
+import { CONFIG, type Config } from '../config/config.js';
+import { UsersService } from '../users/users.service.js';
+import {
+  leadsTo,
+  readRefreshToken,
+  successorOf,
+  writeRefreshToken,
+  type RefreshToken,
+} from './session/refresh-token.js';
+import { RefreshSecret } from './session/refresh-secret.js';
+import { SessionMemory } from './session/session-memory.js';
+import { SessionStore, type SessionAtHand } from './session/session-store.js';
+import { TokenIssuer } from './token/token-issuer.js';
+
+/** Where a login comes from. */
+export interface Device {
+  readonly userAgent?: string | undefined;
+  readonly address?: string | undefined;
+}
+
+/** The answer to a login or a refresh (RFC 6749 section 5.1). Times in seconds. */
+export interface TokenPair {
+  readonly access_token: string;
+  readonly token_type: 'Bearer';
+  readonly expires_in: number;
+  readonly refresh_token: string;
+  readonly refresh_expires_in: number;
+}
+
+/** Login, refresh and logout. */
+@Injectable()
+export class AuthService {
+  private readonly logger = new Logger('Auth');
+
+  constructor(
+    @Inject(CONFIG) private readonly config: Config,
+    private readonly users: UsersService,
+    private readonly sessions: SessionStore,
+    private readonly memory: SessionMemory,
+    private readonly refreshSecret: RefreshSecret,
+    private readonly issuer: TokenIssuer,
+  ) {}
+
+  /** @throws KeyturnError `invalid_credentials`, `busy`, `signing_unavailable`, `database_unavailable` */
+  async login(username: string, password: string, device: Device): Promise<TokenPair> {
+    const user = await this.users.authenticate(username, password);
+    const opened = await this.sessions.open(user.id, device);
+    if (!opened) throw new KeyturnError('invalid_credentials', 'The username or the password is wrong.');
+    this.logger.log({ message: 'login', userId: user.id, sessionId: opened.session.id });
+    return this.pair(opened.session, opened.token);
+  }
+
+  /**
+   * Spends a refresh token. The same one again within the grace gets the same successor; later it ends the session.
+   * @throws KeyturnError `invalid_grant`, `signing_unavailable`, `database_unavailable`
+   */
+  async refresh(text: string): Promise<TokenPair> {
+    const token = readRefreshToken(text);
+    if (!token) throw invalidGrant();
+    const secret = await this.refreshSecret.get();
+    const successor = successorOf(token, secret);
+    const session = (await this.sessions.spend(token, successor)) ?? (await this.retried(token, secret));
+    return this.pair(session, successor);
+  }
+
+  /** Ends a session; answers after it is committed. */
+  async logout(sessionId: string): Promise<void> {
+    await this.sessions.end(sessionId, 'logout');
+    this.memory.forget(sessionId);
+    this.logger.log({ message: 'logout', sessionId });
+  }
+
+  /** A token that could not be spent: a retry within the grace, a replay, or nothing of ours. */
+  private async retried(token: RefreshToken, secret: Buffer): Promise<SessionAtHand> {
+    const session = await this.sessions.find(token.sessionId);
+    if (!session || session.over || session.now >= session.idleExpiresAt || session.now >= session.expiresAt)
+      throw invalidGrant();
+    const { refreshGeneration, refreshHash, refreshedAt, now } = session;
+    const spent = token.generation < refreshGeneration && leadsTo(token, refreshGeneration, refreshHash, secret);
+    if (!spent) throw invalidGrant();
+    const isRetry =
+      token.generation === refreshGeneration - 1 && now - refreshedAt <= this.config.sessions.refreshGrace;
+    if (isRetry) return session;
+    await this.sessions.end(session.id, 'refresh_token_reused');
+    this.memory.forget(session.id);
+    this.logger.warn({
+      message: 'a spent refresh token came back: session ended',
+      userId: session.userId,
+      sessionId: session.id,
+    });
+    throw invalidGrant();
+  }
+
+  private async pair(session: SessionAtHand, token: RefreshToken): Promise<TokenPair> {
+    const { accessToken, expiresIn } = await this.issuer.issue(session);
+    return {
+      access_token: accessToken,
+      token_type: 'Bearer',
+      expires_in: expiresIn,
+      refresh_token: writeRefreshToken(token),
+      refresh_expires_in: Math.floor((Math.min(session.idleExpiresAt, session.expiresAt) - session.now) / 1_000),
+    };
+  }
+}
+
+const invalidGrant = (): KeyturnError =>
+  new KeyturnError('invalid_grant', 'The refresh token is not valid, or no longer. Log in again.');

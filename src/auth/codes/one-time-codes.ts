@@ -1,0 +1,118 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { DataSource, type EntityManager } from 'typeorm';
+import { KeyturnError } from '../../common/errors.js';
+import { inChange, type Actor } from '../../database/change.js';
+import { asKeyturnError } from '../../database/unavailable.js';
+import { UsersService } from '../../users/users.service.js';
+
+export const SETUP_CODE_LIFE_MS = 30 * 60_000;
+
+type Purpose = 'setup' | 'invitation' | 'reset';
+
+interface Redeemable {
+  readonly purpose: Purpose;
+  readonly userId: string | null;
+  readonly username: string | null;
+}
+
+const hashOf = (code: string): Buffer => createHash('sha256').update(code).digest();
+const noSuchCode = (): KeyturnError =>
+  new KeyturnError('invalid_code', 'This code is not valid, or no longer. Ask for a new one.');
+
+/** Codes that work once and not for long. Only their hash is stored. */
+@Injectable()
+export class OneTimeCodes {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly users: UsersService,
+  ) {}
+
+  /** A code that makes the first administrator; earlier ones become worthless. Undefined when there is an administrator. */
+  async issueSetupCode(): Promise<string | undefined> {
+    if (await this.users.hasAdministrator()) return undefined;
+    const code = randomBytes(24).toString('base64url');
+    await inChange(this.dataSource, {}, async (manager) => {
+      await manager.query(
+        `UPDATE keyturn.one_time_codes SET redeemed_at = keyturn.clock() WHERE purpose = 'setup' AND redeemed_at IS NULL`,
+      );
+      await manager.query(
+        `INSERT INTO keyturn.one_time_codes (code_hash, purpose, expires_at)
+         VALUES ($1, 'setup', keyturn.clock() + make_interval(secs => $2))`,
+        [hashOf(code), SETUP_CODE_LIFE_MS / 1_000],
+      );
+    });
+    return code;
+  }
+
+  /** Would this code work now? Spends nothing. */
+  async isGood(code: string): Promise<boolean> {
+    return (await this.find(code)) !== undefined;
+  }
+
+  /**
+   * Spends a code: makes the first administrator, or sets the password of the user it was made for.
+   * @throws KeyturnError `invalid_code`, `password_rejected`, `username_taken`, `validation_failed`, `database_unavailable`
+   */
+  async redeem(
+    actor: Actor,
+    { code, username, password }: { code: string; username?: string | undefined; password: string },
+  ): Promise<void> {
+    // The policy and the costly hash come before the code is spent, and only for a code that is good.
+    const found = await this.find(code);
+    if (!found) throw noSuchCode();
+    const name = found.username ?? username;
+    if (name === undefined) {
+      throw new KeyturnError('validation_failed', 'Choose a username.', {
+        fields: [{ field: 'username', problem: 'is missing' }],
+      });
+    }
+    const passwordHash = await this.users.hashNew(password, name);
+    await inChange(this.dataSource, actor, async (manager) => {
+      await spend(manager, code);
+      if (found.userId === null) await this.makeFirstAdministrator(manager, name, passwordHash);
+      else await setPassword(manager, found.userId, passwordHash);
+    });
+  }
+
+  private async makeFirstAdministrator(manager: EntityManager, username: string, passwordHash: string): Promise<void> {
+    if (!(await this.users.insertFirstAdministrator(manager, username, passwordHash))) throw noSuchCode();
+  }
+
+  private async find(code: string): Promise<Redeemable | undefined> {
+    try {
+      const [row] = await this.dataSource.query<
+        { purpose: Purpose; user_id: string | null; username: string | null }[]
+      >(
+        `SELECT c.purpose, c.user_id, u.username FROM keyturn.one_time_codes c LEFT JOIN keyturn.users u ON u.id = c.user_id
+         WHERE c.code_hash = $1 AND c.redeemed_at IS NULL AND c.expires_at > keyturn.clock() AND u.disabled_at IS NULL`,
+        [hashOf(code)],
+      );
+      return row && { purpose: row.purpose, userId: row.user_id, username: row.username };
+    } catch (error) {
+      throw asKeyturnError(error);
+    }
+  }
+}
+
+/** @throws KeyturnError `invalid_code` when somebody else was faster */
+async function spend(manager: EntityManager, code: string): Promise<void> {
+  const [, spent] = await manager.query<[unknown, number]>(
+    `UPDATE keyturn.one_time_codes SET redeemed_at = keyturn.clock()
+     WHERE code_hash = $1 AND redeemed_at IS NULL AND expires_at > keyturn.clock()`,
+    [hashOf(code)],
+  );
+  if (spent !== 1) throw noSuchCode();
+}
+
+/** A new password ends every session that the old one began. */
+async function setPassword(manager: EntityManager, userId: string, passwordHash: string): Promise<void> {
+  await manager.query(
+    'UPDATE keyturn.users SET password_hash = $2, password_changed_at = keyturn.clock() WHERE id = $1',
+    [userId, passwordHash],
+  );
+  await manager.query(
+    `UPDATE keyturn.sessions SET ended_at = keyturn.clock(), end_reason = 'password_changed' WHERE user_id = $1 AND ended_at IS NULL`,
+    [userId],
+  );
+}

@@ -1,0 +1,52 @@
+import { randomBytes } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { KeyturnError } from '../../common/errors.js';
+import { asKeyturnError } from '../../database/unavailable.js';
+import { CannotOpen, KeyEncryptionKeys } from '../../keys/vault/key-encryption-keys.js';
+
+const NAME = 'refresh';
+
+/** The secret under which refresh tokens derive their successors: made once, sealed, the same on every server. */
+@Injectable()
+export class RefreshSecret {
+  private secret: Buffer | undefined;
+
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly keks: KeyEncryptionKeys,
+  ) {}
+
+  /** 32 bytes. @throws KeyturnError `signing_unavailable` when it cannot be opened here, `database_unavailable` */
+  async get(): Promise<Buffer> {
+    this.secret ??= await this.load();
+    return this.secret;
+  }
+
+  private async load(): Promise<Buffer> {
+    try {
+      const { kekId, sealed } = this.keks.seal(randomBytes(32), NAME);
+      // The first server to come makes it; everyone, the first included, then reads what is there.
+      await this.dataSource.query(
+        'INSERT INTO keyturn.service_secrets (name, kek_id, sealed) VALUES ($1, $2, $3) ON CONFLICT ON CONSTRAINT pk_service_secrets DO NOTHING',
+        [NAME, kekId, sealed],
+      );
+      const [row] = await this.dataSource.query<{ kek_id: string; sealed: Buffer }[]>(
+        'SELECT kek_id, sealed FROM keyturn.service_secrets WHERE name = $1',
+        [NAME],
+      );
+      if (!row) throw new Error('the refresh secret has gone');
+      return this.keks.open({ kekId: row.kek_id, sealed: row.sealed }, NAME);
+    } catch (error) {
+      if (error instanceof CannotOpen) {
+        throw new KeyturnError(
+          'signing_unavailable',
+          'Sessions cannot be begun or refreshed at the moment.',
+          { retryAfter: 5 },
+          { cause: error },
+        );
+      }
+      throw asKeyturnError(error);
+    }
+  }
+}

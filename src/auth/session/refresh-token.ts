@@ -1,0 +1,58 @@
+import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+
+/**
+ * A refresh token: which session, how many came before it, and 256 secret bits. Each successor's bits are derived from those before
+ * (HMAC-SHA-256 under a secret that the servers share), so that a retry gets the same successor, and any earlier token of the
+ * family is recognised without being stored.
+ */
+export interface RefreshToken {
+  readonly sessionId: string;
+  readonly generation: number;
+  /** 32 bytes. */
+  readonly bits: Buffer;
+}
+
+const PREFIX = 'ktr_';
+const UUID_BYTES = 16;
+const BYTES = UUID_BYTES + 4 + 32;
+
+export const firstRefreshToken = (sessionId: string): RefreshToken => ({
+  sessionId,
+  generation: 0,
+  bits: randomBytes(32),
+});
+
+export const successorOf = ({ sessionId, generation, bits }: RefreshToken, secret: Buffer): RefreshToken => ({
+  sessionId,
+  generation: generation + 1,
+  bits: createHmac('sha256', secret).update(bits).digest(),
+});
+
+/** What is stored of the one token that is good now. */
+export const hashOf = ({ bits }: RefreshToken): Buffer => createHash('sha256').update(bits).digest();
+
+/** Is `token` an ancestor of, or itself, the token of `generation` with this hash? Costs one HMAC a generation between. */
+export function leadsTo(token: RefreshToken, generation: number, hash: Buffer, secret: Buffer): boolean {
+  let current = token;
+  while (current.generation < generation) current = successorOf(current, secret);
+  return current.generation === generation && timingSafeEqual(hashOf(current), hash);
+}
+
+export function writeRefreshToken({ sessionId, generation, bits }: RefreshToken): string {
+  const count = Buffer.alloc(4);
+  count.writeUInt32BE(generation);
+  return PREFIX + Buffer.concat([Buffer.from(sessionId.replaceAll('-', ''), 'hex'), count, bits]).toString('base64url');
+}
+
+/** Undefined when it has not the shape of one. */
+export function readRefreshToken(text: string): RefreshToken | undefined {
+  if (!text.startsWith(PREFIX)) return undefined;
+  const bytes = Buffer.from(text.slice(PREFIX.length), 'base64url');
+  if (bytes.length !== BYTES || PREFIX + bytes.toString('base64url') !== text) return undefined;
+  const hex = bytes.toString('hex', 0, UUID_BYTES);
+  return {
+    sessionId: hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5'),
+    generation: bytes.readUInt32BE(UUID_BYTES),
+    bits: bytes.subarray(UUID_BYTES + 4),
+  };
+}

@@ -1,0 +1,92 @@
+import { Injectable } from '@nestjs/common';
+import { LRUCache } from 'lru-cache';
+import { DatabaseClock } from '../../database/database-clock.js';
+import { News, type NewsItem } from '../../database/news.js';
+import { SessionStore, type Session } from './session-store.js';
+
+/** Sessions remembered at most; about 300 bytes each. */
+const CAPACITY = 100_000;
+/** How long news is kept and held against reads under way: longer than a read can take. */
+const KEEP_NEWS_MS = 60_000;
+
+/**
+ * Live sessions in memory, so that a guarded request asks no database. The first sight of a session costs one read by primary key;
+ * news of ended sessions and changed users takes them out within a poll.
+ */
+@Injectable()
+export class SessionMemory {
+  private readonly sessions = new LRUCache<string, Session>({ max: CAPACITY });
+  private readonly reading = new Map<string, Promise<Session | undefined>>();
+  /** Ids of sessions that ended and users that changed, and when we heard of it (monotonic milliseconds). */
+  private readonly news = new Map<string, number>();
+
+  constructor(
+    private readonly store: SessionStore,
+    private readonly clock: DatabaseClock,
+    news: News,
+  ) {
+    news.subscribe((item) => this.hear(item));
+  }
+
+  /**
+   * The live session of this id, no older than the user's version `ver`; undefined when there is none.
+   * @throws KeyturnError `database_unavailable` when it must be read and cannot
+   */
+  async find(id: string, ver: number): Promise<Session | undefined> {
+    const remembered = this.sessions.get(id);
+    // A refresh on another server moves the idle limit, and brings a newer ver: both are read once more before refusing.
+    if (remembered && remembered.ver >= ver && this.isLive(remembered)) return remembered;
+    let read = await this.read(id);
+    // A read under way when we joined it may have begun before the change that this token knows of.
+    if (read && read.ver < ver) read = await this.readNow(id);
+    return read && this.isLive(read) ? read : undefined;
+  }
+
+  /** Takes a session out at once on the server that ended it; the others hear of it. */
+  forget(id: string): void {
+    this.sessions.delete(id);
+    this.news.set(id, performance.now());
+  }
+
+  private isLive(session: Session): boolean {
+    const now = this.clock.now();
+    return !session.over && now < session.idleExpiresAt && now < session.expiresAt;
+  }
+
+  private read(id: string): Promise<Session | undefined> {
+    let reading = this.reading.get(id);
+    if (!reading) {
+      reading = this.readNow(id).finally(() => this.reading.delete(id));
+      this.reading.set(id, reading);
+    }
+    return reading;
+  }
+
+  private async readNow(id: string): Promise<Session | undefined> {
+    for (;;) {
+      const begunAt = performance.now();
+      const session = await this.store.find(id);
+      if (!session) return undefined;
+      const { userId } = session;
+      // News that came while we read may be newer than what we read.
+      const overtaken = [id, userId].some((subject) => (this.news.get(subject) ?? -Infinity) >= begunAt);
+      if (overtaken) continue;
+      if (!session.over) this.sessions.set(id, session);
+      return session;
+    }
+  }
+
+  private hear({ endedSessions, changedUsers, rewound }: NewsItem): void {
+    const heardAt = performance.now();
+    for (const [subject, at] of this.news) if (heardAt - at > KEEP_NEWS_MS) this.news.delete(subject);
+    if (rewound) this.sessions.clear();
+    for (const id of endedSessions) {
+      this.sessions.delete(id);
+      if (!this.news.has(id)) this.news.set(id, heardAt);
+    }
+    if (changedUsers.length === 0) return;
+    const changed = new Set(changedUsers);
+    for (const userId of changed) this.news.set(userId, heardAt);
+    for (const [id, session] of this.sessions.entries()) if (changed.has(session.userId)) this.sessions.delete(id);
+  }
+}

@@ -1,0 +1,123 @@
+import { Injectable } from '@nestjs/common';
+import jsonwebtoken from 'jsonwebtoken';
+import type { AuthenticatedUser } from '../../common/access.js';
+import { DatabaseClock } from '../../database/database-clock.js';
+import { KeyRefresh } from '../../keys/ring/key-refresh.js';
+import type { RingKey } from '../../keys/ring/key-ring.js';
+import { SessionMemory } from '../session/session-memory.js';
+import { MalformedToken, parseAccessToken, type AccessTokenClaims } from './parse-access-token.js';
+import { TokenSettings } from './token-settings.js';
+
+/** Why a token is not accepted. The reason is for logs and `token inspect`; over HTTP there are two answers only. */
+export class TokenRefused extends Error {
+  override readonly name = 'TokenRefused';
+
+  /** @param reason stable, snake_case; `expired` only for a genuine token past its time under a key still good */
+  constructor(
+    readonly reason: string,
+    options?: ErrorOptions,
+  ) {
+    super(`The access token is refused: ${reason}`, options);
+  }
+}
+
+/** A token whose shape is right, and the key that it names. Nothing it says is believed yet. */
+export interface ResolvedToken {
+  readonly claims: AccessTokenClaims;
+  readonly key: RingKey;
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** The one judge of access tokens, for the guard and for whoever inspects one. */
+@Injectable()
+export class AccessTokenVerifier {
+  constructor(
+    private readonly settings: TokenSettings,
+    private readonly keys: KeyRefresh,
+    private readonly sessions: SessionMemory,
+    private readonly clock: DatabaseClock,
+  ) {}
+
+  /**
+   * Everything, in order: shape, key, signature, claims, session.
+   * @throws TokenRefused, or KeyturnError `keys_unavailable` or `database_unavailable` when it cannot be known
+   */
+  async verify(token: string): Promise<AuthenticatedUser> {
+    const resolved = await this.resolve(token);
+    checkSignature(token, resolved.key);
+    return this.judge(resolved);
+  }
+
+  /** Strict parse, then the key by `kid`. The header's `alg` is compared with the key's own and chooses nothing (RFC 8725 section 3.1). */
+  async resolve(token: string): Promise<ResolvedToken> {
+    const { header, claims } = parse(token);
+    const key = await this.keys.find(header.kid);
+    if (!key) throw new TokenRefused('unknown_kid');
+    if (header.alg !== key.algorithm) throw new TokenRefused('algorithm');
+    return { claims, key };
+  }
+
+  /** Judges a token whose signature is good: key, time, session and user, all from memory. Runs on every request. */
+  async judge({ claims, key }: ResolvedToken): Promise<AuthenticatedUser> {
+    this.keys.refuseWhenCutOff();
+    if (!this.keys.verifiesNow(key)) throw new TokenRefused('key_not_good');
+    if (claims.iss !== this.settings.issuer) throw new TokenRefused('issuer');
+    if (![claims.aud].flat().includes(this.settings.audience)) throw new TokenRefused('audience');
+    this.judgeTimes(claims, key);
+    if (!UUID.test(claims.sid) || !UUID.test(claims.sub)) throw new TokenRefused('session');
+    const session = await this.sessions.find(claims.sid, claims.ver);
+    if (!session || session.userId !== claims.sub) throw new TokenRefused('session');
+    if (session.ver !== claims.ver) throw new TokenRefused('user_changed');
+    return {
+      id: claims.sub,
+      username: session.username,
+      roles: claims.roles,
+      sessionId: claims.sid,
+      tokenId: claims.jti,
+      authenticatedAt: claims.auth_time,
+      expiresAt: claims.exp,
+    };
+  }
+
+  private judgeTimes({ iat, exp, nbf }: AccessTokenClaims, key: RingKey): void {
+    const now = this.clock.now();
+    const skew = this.settings.clockSkew;
+    const issuedAt = iat * 1_000;
+    const end = key.signs ? (key.retiresAt ?? Infinity) + this.settings.refreshBound + skew : (key.expiresAt ?? 0);
+    // Seconds are cut off downwards in `iat`, so a token of the key's first second seems up to one second older.
+    if (issuedAt < key.activatesAt - skew - 1_000 || issuedAt > end) throw new TokenRefused('outside_key_window');
+    if ((exp - iat) * 1_000 > key.maxTokenTtl || exp <= iat) throw new TokenRefused('lifetime');
+    if (issuedAt > now + skew) throw new TokenRefused('issued_in_the_future');
+    if (nbf !== undefined && nbf * 1_000 > now + skew) throw new TokenRefused('not_yet');
+    if (now >= exp * 1_000 + skew) throw new TokenRefused('expired');
+  }
+}
+
+function parse(token: string) {
+  try {
+    return parseAccessToken(token);
+  } catch (error) {
+    if (error instanceof MalformedToken) throw new TokenRefused(error.reason, { cause: error });
+    throw error;
+  }
+}
+
+/**
+ * The signature and nothing else, with exactly the key's algorithm and a typed KeyObject. Times are judged by us, on the database's
+ * clock; claims too, since the library lets `exp` be missing and knows neither `crit` nor `typ`.
+ * @throws TokenRefused
+ */
+export function checkSignature(token: string, key: Pick<RingKey, 'algorithm' | 'verificationKey'>): void {
+  if (!key.verificationKey) throw new TokenRefused('key_not_good');
+  try {
+    jsonwebtoken.verify(token, key.verificationKey, {
+      algorithms: [key.algorithm],
+      ignoreExpiration: true,
+      ignoreNotBefore: true,
+    });
+  } catch (error) {
+    if (error instanceof jsonwebtoken.JsonWebTokenError) throw new TokenRefused('signature', { cause: error });
+    throw error;
+  }
+}

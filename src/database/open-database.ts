@@ -1,0 +1,156 @@
+import { fileURLToPath } from 'node:url';
+import pg from 'pg';
+import type { Config } from '../config/config.js';
+import { openEmbeddedPostgres } from './embedded/embedded-postgres.js';
+import { migrate, pendingMigrations, type MigrationOutcome } from './migrate.js';
+
+/** Why the database cannot be used, and what to type next. Holds no password. */
+export class DatabaseProblem extends Error {
+  override readonly name = 'DatabaseProblem';
+}
+
+/** A database that is reachable, has its roles, and is migrated. */
+export interface OpenDatabase {
+  /** Connection string of the role that the process serves as. Holds a password. */
+  readonly url: string;
+  /** Connection strings of the embedded server's other roles. */
+  readonly auditorUrl: string | undefined;
+  readonly adminUrl: string | undefined;
+  /** For a person, such as `PostgreSQL 18 embedded on 127.0.0.1:54871`. */
+  readonly description: string;
+  readonly user: string;
+  readonly migrated: MigrationOutcome | undefined;
+  readonly warnings: readonly string[];
+  close(): Promise<void>;
+}
+
+/** The SQL that makes the roles, for a DBA and for messages. */
+export const ROLES_SQL = fileURLToPath(new URL('./roles.sql', import.meta.url));
+const OLDEST_POSTGRES = 14;
+
+/**
+ * The database of the configuration, or the embedded one, ready to serve.
+ * @throws DatabaseProblem that says what is wrong and what to type next
+ */
+export async function openDatabase(
+  config: Config,
+  { runMigrations, log }: { runMigrations: boolean; log: (line: string) => void },
+): Promise<OpenDatabase> {
+  const { url, migrationUrl } = config.database;
+  if (url !== undefined) {
+    const migrated = runMigrations
+      ? await explained(() => migrate(migrationUrl ?? url), migrationUrl ?? url)
+      : undefined;
+    const found = await explained(() => inspect(url), url);
+    const description = `PostgreSQL ${found.version} on ${placeOf(url)}`;
+    return {
+      url,
+      auditorUrl: undefined,
+      adminUrl: undefined,
+      description,
+      user: found.user,
+      migrated,
+      warnings: found.warnings,
+      close: async () => undefined,
+    };
+  }
+  const embedded = await openEmbeddedPostgres({ dataDir: config.dataDir, log });
+  try {
+    const migrated = runMigrations ? await migrate(embedded.urls.migrator) : undefined;
+    const found = await inspect(embedded.urls.app);
+    return {
+      url: embedded.urls.app,
+      auditorUrl: embedded.urls.auditor,
+      adminUrl: embedded.urls.superuser,
+      description: `PostgreSQL ${embedded.version} embedded on ${embedded.host}:${embedded.port}, data in ${embedded.clusterDir}`,
+      user: found.user,
+      migrated,
+      warnings: found.warnings,
+      close: () => embedded.stop(),
+    };
+  } catch (error) {
+    await embedded.stop();
+    throw error;
+  }
+}
+
+/** Looks with the serving role's own eyes: version, rights, and whether the schema is the one that this code expects. */
+async function inspect(url: string): Promise<{ version: string; user: string; warnings: string[] }> {
+  const client = new pg.Client({
+    connectionString: url,
+    application_name: 'keyturn start',
+    connectionTimeoutMillis: 5_000,
+    query_timeout: 5_000,
+  });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    const { rows } = await client.query<{ version: string; number: number; user: string; excessive: boolean }>(
+      `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::integer AS number, current_user AS user,
+              (SELECT rolsuper OR rolcreaterole OR pg_has_role(current_user, 'keyturn_owner', 'MEMBER') FROM pg_roles WHERE rolname = current_user) AS excessive`,
+    );
+    const [row] = rows;
+    if (!row) throw new Error('the database says nothing of itself');
+    if (row.number < OLDEST_POSTGRES * 10_000)
+      throw new DatabaseProblem(`PostgreSQL ${row.version} is too old: Keyturn needs ${OLDEST_POSTGRES} or newer.`);
+    const pending = await pendingMigrations(client);
+    if (pending.length > 0) {
+      throw new DatabaseProblem(
+        `The database lacks ${pending.length} migration(s): ${pending.join(', ')}. Type: npm run keyturn -- migrate`,
+      );
+    }
+    const warnings = row.excessive
+      ? [
+          `serving as ${row.user}, which may do more than keyturn_app. Give DATABASE_URL the role keyturn_app, and MIGRATION_DATABASE_URL keyturn_migrator.`,
+        ]
+      : [];
+    return { version: row.version.split(' ')[0] ?? row.version, user: row.user, warnings };
+  } finally {
+    await client.end();
+  }
+}
+
+const placeOf = (url: string): string => {
+  const { hostname, port, pathname } = new URL(url);
+  return `${hostname || 'localhost'}:${port || '5432'}${pathname}`;
+};
+
+async function explained<T>(work: () => Promise<T>, url: string): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof DatabaseProblem) throw error;
+    throw new DatabaseProblem(explain(error, url), { cause: error });
+  }
+}
+
+function explain(error: unknown, url: string): string {
+  const { message, code } = Object(error instanceof AggregateError ? error.errors[0] : error) as {
+    message?: string;
+    code?: string;
+  };
+  const place = placeOf(url);
+  const user = new URL(url).username || 'the current user';
+  const makeRoles = `Type, as a role that may create roles:  psql -d ${new URL(url).pathname.slice(1) || 'keyturn'} -v ON_ERROR_STOP=1 -f ${ROLES_SQL}`;
+  switch (code) {
+    case 'ECONNREFUSED':
+      return `No Postgres answers on ${place}. Start it, or correct DATABASE_URL; without DATABASE_URL an embedded one is used.`;
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return `The host of ${place} is not known. Correct DATABASE_URL.`;
+    case '28P01':
+    case '28000':
+      return `Postgres on ${place} refuses ${user}: ${message}. Correct the name or the password in DATABASE_URL.`;
+    case '3D000':
+      return `Postgres on ${place} has no such database. Create it:  createdb ${new URL(url).pathname.slice(1)}`;
+    case '22023':
+      return `The role keyturn_owner is missing on ${place}. ${makeRoles}`;
+    case '42501':
+      return `${user} on ${place} lacks a right: ${message}. Migrations need keyturn_migrator (MIGRATION_DATABASE_URL). ${makeRoles}`;
+    case '3F000':
+    case '42P01':
+      return `Keyturn's tables are missing on ${place}. Type: npm run keyturn -- migrate`;
+    default:
+      return `Postgres on ${place} cannot be used: ${message ?? 'unknown error'}`;
+  }
+}

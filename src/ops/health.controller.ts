@@ -1,0 +1,102 @@
+import {
+  Controller,
+  Get,
+  Header,
+  HttpCode,
+  Inject,
+  Injectable,
+  Res,
+  type BeforeApplicationShutdown,
+} from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import { Public } from '../common/access.js';
+import { CONFIG, type Config } from '../config/config.js';
+import { DatabaseClock } from '../database/database-clock.js';
+import { KeyRing } from '../keys/ring/key-ring.js';
+import { LocalKeyVault } from '../keys/vault/local-key-vault.js';
+
+interface Reply {
+  status(code: number): unknown;
+}
+
+/** What a balancer and an operator want to know of this server. */
+export interface Readiness {
+  readonly status: 'ready' | 'not_ready';
+  /** Sentences for a person; empty when all is well. Trouble with signing alone takes no server out. */
+  readonly problems: readonly string[];
+  readonly signer: string | null;
+  readonly standby: string | null;
+  readonly generation: number;
+}
+
+/** Is this server on its way out? A balancer should hear of it before the listener closes. */
+@Injectable()
+export class Draining implements BeforeApplicationShutdown {
+  begun = false;
+
+  beforeApplicationShutdown(): void {
+    this.begun = true;
+  }
+}
+
+@ApiTags('operations')
+@Public()
+@Controller('health')
+export class HealthController {
+  constructor(
+    @Inject(CONFIG) private readonly config: Config,
+    private readonly clock: DatabaseClock,
+    private readonly ring: KeyRing,
+    private readonly vault: LocalKeyVault,
+    private readonly draining: Draining,
+  ) {}
+
+  /** The process answers. */
+  @Get('live')
+  @HttpCode(200)
+  @Header('cache-control', 'no-store')
+  live(): { status: 'live' } {
+    return { status: 'live' };
+  }
+
+  /** It can verify tokens, and is not on its way out. */
+  @Get('ready')
+  @Header('cache-control', 'no-store')
+  ready(@Res({ passthrough: true }) reply: Reply): Readiness {
+    const cutOff = this.clock.silence() > this.config.keys.offlineLimit;
+    const ready = !cutOff && this.ring.generation > 0 && !this.draining.begun;
+    reply.status(ready ? 200 : 503);
+    return {
+      status: ready ? 'ready' : 'not_ready',
+      problems: this.problems(cutOff),
+      signer: this.ring.signer()?.kid ?? null,
+      standby: this.ring.standby()?.kid ?? null,
+      generation: this.ring.generation,
+    };
+  }
+
+  private problems(cutOff: boolean): string[] {
+    const signer = this.ring.signer();
+    const silence = Math.round(this.clock.silence() / 1_000);
+    const said: readonly (readonly [boolean, string])[] = [
+      [this.draining.begun, 'The server is stopping.'],
+      [
+        cutOff,
+        `Nothing was heard of the database for ${silence} s: tokens are not verified any more. Look after the database.`,
+      ],
+      [
+        !cutOff && this.clock.silence() > this.config.keys.refreshBound,
+        `Nothing was heard of the database for ${silence} s: verifying goes on with what is known. Look after the database.`,
+      ],
+      [
+        !signer,
+        'No key is active: nothing can be signed. A server that holds the key-encryption key makes one within a minute.',
+      ],
+      [!!signer && !this.ring.standby(), 'No standby is published.'],
+    ];
+    const unreadable = [...this.vault.unreadable.values()].map(
+      (why) => `A private half cannot be opened: ${why}. Check KEK_FILE.`,
+    );
+    return [...said.filter(([holds]) => holds).map(([, words]) => words), ...unreadable];
+  }
+}

@@ -1,0 +1,84 @@
+import type { LoggerService } from '@nestjs/common';
+import { pino, type Logger } from 'pino';
+import { PinoPretty } from 'pino-pretty';
+import type { Config } from '../config/config.js';
+
+/** Whatever could move a cursor, colour a terminal or forge a line is written out (must-hold 56). */
+// eslint-disable-next-line no-control-regex
+const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
+const escaped = (text: string): string => text.replace(CONTROL, (character) => JSON.stringify(character).slice(1, -1));
+
+/** Nest's words in pino's lines: JSON, or pretty for a person at a development terminal. */
+export class PinoLogger implements LoggerService {
+  private readonly pino: Logger;
+
+  constructor({ logLevel, production }: Pick<Config, 'logLevel' | 'production'>) {
+    const options = { level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime };
+    this.pino =
+      production || !process.stdout.isTTY
+        ? pino(options, pino.destination({ fd: 1, sync: true }))
+        : pino(
+            options,
+            PinoPretty({
+              ignore: 'hostname,pid',
+              translateTime: 'SYS:HH:MM:ss',
+              messageFormat: '{context}  {msg}',
+              hideObject: false,
+              sync: true,
+            }),
+          );
+  }
+
+  log(message: unknown, ...rest: unknown[]): void {
+    this.write('info', message, rest);
+  }
+
+  error(message: unknown, ...rest: unknown[]): void {
+    this.write('error', message, rest);
+  }
+
+  warn(message: unknown, ...rest: unknown[]): void {
+    this.write('warn', message, rest);
+  }
+
+  debug(message: unknown, ...rest: unknown[]): void {
+    this.write('debug', message, rest);
+  }
+
+  fatal(message: unknown, ...rest: unknown[]): void {
+    this.write('fatal', message, rest);
+  }
+
+  /** What Nest says of its own start is for those who debug it. */
+  private static readonly CHATTER = new Set([
+    'NestFactory',
+    'InstanceLoader',
+    'RoutesResolver',
+    'RouterExplorer',
+    'NestApplication',
+  ]);
+
+  /** Nest hands the context last, and a stack before it. */
+  private write(
+    level: 'info' | 'error' | 'warn' | 'debug' | 'fatal',
+    message: unknown,
+    rest: readonly unknown[],
+  ): void {
+    const last = rest.at(-1);
+    const context = typeof last === 'string' ? last : undefined;
+    const stack = rest.length > 1 && typeof rest[0] === 'string' ? rest[0] : undefined;
+    const { text, fields } = parts(message);
+    const heard = level === 'info' && PinoLogger.CHATTER.has(context ?? '') ? 'debug' : level;
+    this.pino[heard](
+      { ...(context !== undefined && { context }), ...(stack !== undefined && { stack }), ...fields },
+      escaped(text),
+    );
+  }
+}
+
+function parts(message: unknown): { text: string; fields: Readonly<Record<string, unknown>> } {
+  if (message instanceof Error) return { text: message.message, fields: { stack: message.stack } };
+  if (typeof message !== 'object' || message === null) return { text: String(message), fields: {} };
+  const { message: text, ...fields } = Object.fromEntries(Object.entries(message));
+  return { text: String(text ?? ''), fields };
+}

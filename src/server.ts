@@ -1,0 +1,39 @@
+import { randomUUID } from 'node:crypto';
+import type { LoggerService } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { AppModule } from './app.module.js';
+import { TokenSettings } from './auth/token/token-settings.js';
+import { ProblemFilter } from './common/http/problem.filter.js';
+import { addSecurityHeaders } from './common/http/security-headers.js';
+import { validationPipe } from './common/http/validation.pipe.js';
+import type { Config } from './config/config.js';
+import { describeApi } from './openapi.js';
+
+const BODY_LIMIT = 16 * 1024;
+const HEADER_LIMIT = 16 * 1024;
+
+/** The HTTP application over a database that is ready. Not listening yet. */
+export async function createServer(
+  config: Config,
+  databaseUrl: string,
+  logger: LoggerService,
+): Promise<NestFastifyApplication> {
+  const adapter = new FastifyAdapter({
+    bodyLimit: BODY_LIMIT,
+    requestTimeout: 30_000,
+    genReqId: () => randomUUID(),
+    trustProxy: config.http.trustedProxies.length > 0 ? [...config.http.trustedProxies] : false,
+    forceCloseConnections: 'idle',
+    http: { headersTimeout: 10_000, maxHeaderSize: HEADER_LIMIT },
+  });
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.register(config, databaseUrl), adapter, {
+    logger,
+    abortOnError: false,
+  });
+  app.useGlobalFilters(new ProblemFilter());
+  app.useGlobalPipes(validationPipe());
+  addSecurityHeaders(adapter.getInstance(), app.get(TokenSettings).issuer.startsWith('https://'));
+  describeApi(app);
+  return app;
+}

@@ -1,0 +1,148 @@
+import { createServer as createTcpServer } from 'node:net';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { OneTimeCodes } from './auth/codes/one-time-codes.js';
+import { TokenSettings } from './auth/token/token-settings.js';
+import type { Config } from './config/config.js';
+import { ConfigError, loadConfig, type Environment } from './config/load-config.js';
+import { SYSTEM } from './database/change.js';
+import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.js';
+import { DatabaseProblem, openDatabase, type OpenDatabase } from './database/open-database.js';
+import { KeyRing } from './keys/ring/key-ring.js';
+import { PinoLogger } from './ops/logger.js';
+import { createServer } from './server.js';
+import { UsersService } from './users/users.service.js';
+
+/** A server that listens, and its end. */
+export interface RunningServer {
+  readonly app: NestFastifyApplication;
+  readonly url: string;
+  stop(): Promise<void>;
+}
+
+/** The whole main job: reads the configuration, readies the database, listens, says so, and ends cleanly on a signal. */
+export async function start(environment: Environment, out: NodeJS.WritableStream): Promise<void> {
+  try {
+    const ending = new AbortController();
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort());
+    const server = await run(loadConfig(environment), out, ending.signal);
+    if (!ending.signal.aborted)
+      await new Promise((resolve) => ending.signal.addEventListener('abort', resolve, { once: true }));
+    await server.stop();
+  } catch (error) {
+    if (!isExpected(error)) throw error;
+    process.stderr.write(`${error.message}\n`);
+    process.exitCode = 1;
+  }
+}
+
+/** Starts a server and prints where everything is. Whatever was begun is ended when a later step fails. */
+export async function run(
+  configured: Config,
+  out: NodeJS.WritableStream,
+  signal?: AbortSignal,
+): Promise<RunningServer> {
+  const config = await withPort(configured);
+  const say = (line: string): void => void (config.production || out.write(`  ${line}\n`));
+  const database = await openDatabase(config, { runMigrations: config.database.migrateOnStart, log: say });
+  let app: NestFastifyApplication | undefined;
+  const stop = async (): Promise<void> => {
+    await app?.close();
+    await database.close();
+  };
+  try {
+    const logger = new PinoLogger(config);
+    for (const warning of database.warnings) logger.warn(warning, 'Database');
+    app = await createServer(config, database.url, logger);
+    await listen(app, config);
+    await announce(app, config, database, say);
+    if (signal?.aborted) say('stopping');
+    return { app, url: addressOf(config), stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+const addressOf = ({ http: { host, port } }: Config): string =>
+  `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+
+/** A port that the system chose must be known before the first token names its issuer. */
+async function withPort(config: Config): Promise<Config> {
+  if (config.http.port !== 0) return config;
+  const port = await new Promise<number>((resolve, reject) => {
+    const probe = createTcpServer().once('error', reject);
+    probe.listen(0, config.http.host, () => {
+      const address = probe.address();
+      probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+    });
+  });
+  return { ...config, http: { ...config.http, port } };
+}
+
+async function listen(app: NestFastifyApplication, { http: { host, port } }: Config): Promise<void> {
+  try {
+    await app.listen(port, host);
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : undefined;
+    if (code === 'EADDRINUSE')
+      throw new ConfigError([
+        `PORT ${port} on ${host} is in use. Stop what uses it, or type: PORT=${port + 1} npm start`,
+      ]);
+    if (code === 'EACCES' || code === 'EADDRNOTAVAIL')
+      throw new ConfigError([`HOST ${host} and PORT ${port} cannot be listened on (${code})`]);
+    throw error;
+  }
+}
+
+/** The first screen: every sentence on it was looked up, none assumed. */
+async function announce(
+  app: NestFastifyApplication,
+  config: Config,
+  database: OpenDatabase,
+  say: (line: string) => void,
+): Promise<void> {
+  const ring = app.get(KeyRing);
+  const signer = ring.signer();
+  const standby = ring.standby();
+  const at = (instant: number): string =>
+    new Date(instant)
+      .toISOString()
+      .replace('T', ' ')
+      .replace(/:\d\d\.\d+Z$/, ' UTC');
+  say(`${database.description}${config.database.url === undefined ? '  (DATABASE_URL unset: for development)' : ''}`);
+  if (database.migrated)
+    say(
+      `migrations ${database.migrated.known}, ${database.migrated.applied.length} applied now; serving as ${database.user}`,
+    );
+  else say(`serving as ${database.user}`);
+  say(
+    signer
+      ? `signing key ${signer.kid} ${signer.algorithm} active${standby ? `; next key ${standby.kid} published, takes over ${at(standby.activatesAt)}` : ''}`
+      : 'NO signing key is active: see the log above',
+  );
+  await announceAdministrator(app, config, say);
+  const { issuer } = app.get(TokenSettings);
+  const place = addressOf(config);
+  if (issuer !== place) say(`issuer ${issuer}`);
+  say(`app ${place}  docs /docs  keys /.well-known/jwks.json  health /health/ready`);
+}
+
+async function announceAdministrator(
+  app: NestFastifyApplication,
+  config: Config,
+  say: (line: string) => void,
+): Promise<void> {
+  if (config.firstAdministrator) {
+    const made = await app.get(UsersService).createFirstAdministrator(SYSTEM, config.firstAdministrator);
+    if (made) say(`first administrator ${made.username} made from KEYTURN_ADMIN_USERNAME`);
+    return;
+  }
+  // In production the address would lie in a log; there the environment or the command line makes the first one.
+  if (config.production) return;
+  const code = await app.get(OneTimeCodes).issueSetupCode();
+  if (code !== undefined) say(`first administrator: ${addressOf(config)}/setup?code=${code}  (once, 30 minutes)`);
+}
+
+function isExpected(error: unknown): error is Error {
+  return error instanceof ConfigError || error instanceof DatabaseProblem || error instanceof EmbeddedPostgresError;
+}

@@ -1,0 +1,27 @@
+import { Module } from '@nestjs/common';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import { CONFIG, type Config } from '../config/config.js';
+import { PasswordHasher } from './password/password-hasher.js';
+import { User } from './user.entity.js';
+import { UserStore } from './user-store.js';
+import { UsersService } from './users.service.js';
+
+/** How many logins may wait for a turn at the hash before the rest are told to come again. */
+const HASH_QUEUE = 64;
+
+/** Who may log in. */
+@Module({
+  imports: [TypeOrmModule.forFeature([User])],
+  providers: [
+    {
+      provide: PasswordHasher,
+      inject: [CONFIG],
+      useFactory: (config: Config) =>
+        new PasswordHasher({ concurrency: config.passwordHashConcurrency, queue: HASH_QUEUE }),
+    },
+    UserStore,
+    UsersService,
+  ],
+  exports: [UsersService],
+})
+export class UsersModule {}
