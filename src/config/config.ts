@@ -20,6 +20,7 @@ export interface Config {
     /** Undefined: the embedded server. Holds a password. */
     readonly url: string | undefined;
     readonly migrationUrl: string | undefined;
+    readonly auditorUrl: string | undefined;
     readonly migrateOnStart: boolean;
     readonly poolSize: number;
     readonly pooler: 'none' | 'transaction';

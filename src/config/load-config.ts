@@ -114,6 +114,7 @@ function toConfig(values: SettingValues): Config {
     database: {
       url: values.DATABASE_URL,
       migrationUrl: values.MIGRATION_DATABASE_URL ?? values.DATABASE_URL,
+      auditorUrl: values.AUDITOR_DATABASE_URL,
       migrateOnStart: values.MIGRATE_ON_START === 'true',
       poolSize: values.DATABASE_POOL_SIZE,
       pooler: values.DATABASE_POOLER,

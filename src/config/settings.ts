@@ -80,6 +80,11 @@ export const SETTINGS = {
     'Postgres as `keyturn_migrator`, where the DBA separates duties. Default: `DATABASE_URL`.',
     true,
   ),
+  AUDITOR_DATABASE_URL: optional(
+    postgresUrl,
+    'Postgres as `keyturn_auditor`, for `keyturn sql --as auditor`. Default: the embedded server.',
+    true,
+  ),
   MIGRATE_ON_START: setting(oneOf(['true', 'false']), 'true', 'Apply pending migrations before the server listens.'),
   DATABASE_POOL_SIZE: setting(integer(2, 200), '10', 'Connections each server keeps at most.'),
   DATABASE_POOLER: setting(

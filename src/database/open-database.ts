@@ -13,9 +13,8 @@ export class DatabaseProblem extends Error {
 export interface OpenDatabase {
   /** Connection string of the role that the process serves as. Holds a password. */
   readonly url: string;
-  /** Connection strings of the embedded server's other roles. */
+  /** The same for keyturn_auditor, where it is known. */
   readonly auditorUrl: string | undefined;
-  readonly adminUrl: string | undefined;
   /** For a person, such as `PostgreSQL 18 embedded on 127.0.0.1:54871`. */
   readonly description: string;
   readonly user: string;
@@ -45,8 +44,7 @@ export async function openDatabase(
     const description = `PostgreSQL ${found.version} on ${placeOf(url)}`;
     return {
       url,
-      auditorUrl: undefined,
-      adminUrl: undefined,
+      auditorUrl: config.database.auditorUrl,
       description,
       user: found.user,
       migrated,
@@ -61,7 +59,6 @@ export async function openDatabase(
     return {
       url: embedded.urls.app,
       auditorUrl: embedded.urls.auditor,
-      adminUrl: embedded.urls.superuser,
       description: `PostgreSQL ${embedded.version} embedded on ${embedded.host}:${embedded.port}, data in ${embedded.clusterDir}`,
       user: found.user,
       migrated,

@@ -1,0 +1,54 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from 'commander';
+import { CommandError } from './cli/command-error.js';
+import { kekNewCommand } from './cli/kek-new.command.js';
+import { keysListCommand } from './cli/keys-list.command.js';
+import { keysRevokeCommand } from './cli/keys-revoke.command.js';
+import { keysRotateCommand } from './cli/keys-rotate.command.js';
+import { migrateCommand } from './cli/migrate.command.js';
+import { sqlCommand } from './cli/sql.command.js';
+import { usersCreateCommand } from './cli/users-create.command.js';
+import { KeyturnError } from './common/errors.js';
+import { KEYTURN_VERSION } from './common/version.js';
+import { ConfigError } from './config/load-config.js';
+import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.js';
+import { DatabaseProblem } from './database/open-database.js';
+
+/** Exit codes: 0 done, 1 refused or failed with a sentence that says why, 2 the command line cannot be read. */
+const EXPECTED = [CommandError, KeyturnError, ConfigError, DatabaseProblem, EmbeddedPostgresError];
+
+const group = (name: string, about: string, commands: readonly Command[]): Command => {
+  const command = new Command(name).description(about);
+  for (const sub of commands) command.addCommand(sub);
+  return command;
+};
+
+const program = new Command('keyturn')
+  .description('Login with signing keys that rotate themselves: the command line of operators and DBAs.')
+  .version(KEYTURN_VERSION)
+  .addCommand(migrateCommand())
+  .addCommand(
+    group('keys', 'the life of the signing keys', [keysListCommand(), keysRotateCommand(), keysRevokeCommand()]),
+  )
+  .addCommand(group('users', 'who may log in', [usersCreateCommand()]))
+  .addCommand(group('kek', 'key-encryption keys', [kekNewCommand()]))
+  .addCommand(sqlCommand());
+
+const throwInsteadOfExit = (command: Command): void => {
+  command.exitOverride();
+  command.commands.forEach(throwInsteadOfExit);
+};
+throwInsteadOfExit(program);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? 0 : 2;
+  } else if (EXPECTED.some((expected) => error instanceof expected)) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  } else {
+    throw error;
+  }
+}

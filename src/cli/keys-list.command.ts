@@ -1,0 +1,43 @@
+import { Command } from 'commander';
+import { viewKey } from '../keys/key-view.js';
+import { stateOf, type SigningKey } from '../keys/signing-key.js';
+import { SigningKeyStore } from '../keys/signing-key-store.js';
+import { withContext } from './context.js';
+import { print, printJson } from './output.js';
+import { moment } from './relative-time.js';
+import { table } from './table.js';
+
+export const keysListCommand = (): Command =>
+  new Command('list')
+    .description('every key, its state, since when and until when')
+    .option('--json', 'for scripts')
+    .action(({ json }: { json?: boolean }) =>
+      withContext(async (context) => {
+        const { keys, now } = await context.get(SigningKeyStore).all();
+        if (json) return printJson(keys.map((key) => viewKey(key, now)));
+        if (keys.length === 0) return print('No keys yet: the first server that starts makes them.');
+        return print(
+          table(
+            ['version', 'kid', 'algorithm', 'state', 'in words'],
+            keys.map((key) => [key.version, key.kid, key.algorithm, stateOf(key, now), inWords(key, now)]),
+          ),
+        );
+      }),
+    );
+
+/** One line of a key's life, as a person says it. */
+export function inWords(key: SigningKey, now: number): string {
+  const { activatesAt, retiresAt, expiresAt, revokedAt, revocationReason } = key;
+  switch (stateOf(key, now)) {
+    case 'pending':
+      return `published, takes over ${moment(activatesAt, now)}`;
+    case 'active':
+      return `signs since ${moment(activatesAt, now)}, until ${retiresAt === null ? 'a successor is due' : moment(retiresAt, now)}`;
+    case 'retiring':
+      return `verifies until ${expiresAt === null ? 'further notice' : moment(expiresAt, now)}`;
+    case 'expired':
+      return `expired ${expiresAt === null ? '' : moment(expiresAt, now)}`;
+    case 'revoked':
+      return `revoked ${moment(revokedAt ?? now, now)}: ${revocationReason ?? ''}`;
+  }
+}
