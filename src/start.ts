@@ -94,6 +94,13 @@ async function listen(app: NestFastifyApplication, { http: { host, port } }: Con
   }
 }
 
+/** `2026-12-23 03:00 UTC` */
+const at = (instant: number): string =>
+  new Date(instant)
+    .toISOString()
+    .replace('T', ' ')
+    .replace(/:\d\d\.\d+Z$/, ' UTC');
+
 /** The first screen: every sentence on it was looked up, none assumed. */
 async function announce(
   app: NestFastifyApplication,
@@ -104,11 +111,6 @@ async function announce(
   const ring = app.get(KeyRing);
   const signer = ring.signer();
   const standby = ring.standby();
-  const at = (instant: number): string =>
-    new Date(instant)
-      .toISOString()
-      .replace('T', ' ')
-      .replace(/:\d\d\.\d+Z$/, ' UTC');
   say(`${database.description}${config.database.url === undefined ? '  (DATABASE_URL unset: for development)' : ''}`);
   if (database.migrated)
     say(

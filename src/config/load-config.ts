@@ -40,6 +40,7 @@ function readSettings(environment: Environment, problems: string[]): SettingValu
     return [name, undefined];
   });
   // Sound: each value was read by its own setting's type, and absent ones have no fallback.
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- see the line above; fromEntries cannot say it
   return Object.fromEntries(read) as SettingValues;
 }
 

@@ -122,10 +122,9 @@ async function explained<T>(work: () => Promise<T>, url: string): Promise<T> {
 }
 
 function explain(error: unknown, url: string): string {
-  const { message, code } = Object(error instanceof AggregateError ? error.errors[0] : error) as {
-    message?: string;
-    code?: string;
-  };
+  const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
+  const message = first instanceof Error ? first.message : 'unknown error';
+  const code = first instanceof Error && 'code' in first ? first.code : undefined;
   const place = placeOf(url);
   const user = new URL(url).username || 'the current user';
   const makeRoles = `Type, as a role that may create roles:  psql -d ${new URL(url).pathname.slice(1) || 'keyturn'} -v ON_ERROR_STOP=1 -f ${ROLES_SQL}`;
@@ -148,6 +147,6 @@ function explain(error: unknown, url: string): string {
     case '42P01':
       return `Keyturn's tables are missing on ${place}. Type: npm run keyturn -- migrate`;
     default:
-      return `Postgres on ${place} cannot be used: ${message ?? 'unknown error'}`;
+      return `Postgres on ${place} cannot be used: ${message}`;
   }
 }

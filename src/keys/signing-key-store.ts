@@ -126,7 +126,7 @@ export class SigningKeyStore {
       }
       await manager.query(
         'UPDATE keyturn.signing_keys SET revoked_at = $2, revocation_reason = $3 WHERE version = $1',
-        [...[key.version, new Date(now), reason]],
+        [key.version, new Date(now), reason],
       );
       const [row] = await manager.query<{ generation: string }[]>('SELECT keyturn.key_generation() AS generation');
       return { at: now, generation: Number(row?.generation ?? 0) };
@@ -175,14 +175,17 @@ async function publish(
        (version, kid, algorithm, signs, origin, activation, public_jwk, thumbprint, activates_at, published_at, lead, max_token_ttl, verify_tail)
      VALUES ($1, $2, $3, true, 'generated', $4, $5, $6, $7, $8, make_interval(secs => $9), make_interval(secs => $10), make_interval(secs => $11))`,
     [
-      ...[version, kid, algorithm, mint.activation, publicJwk && JSON.stringify(publicJwk), thumbprint],
-      ...[
-        new Date(mint.activatesAt),
-        new Date(now),
-        mint.lead / 1_000,
-        mint.maxTokenTtl / 1_000,
-        mint.verifyTail / 1_000,
-      ],
+      version,
+      kid,
+      algorithm,
+      mint.activation,
+      publicJwk && JSON.stringify(publicJwk),
+      thumbprint,
+      new Date(mint.activatesAt),
+      new Date(now),
+      mint.lead / 1_000,
+      mint.maxTokenTtl / 1_000,
+      mint.verifyTail / 1_000,
     ],
   );
   const { kekId, sealed } = seal(privateBytes(material), { kid, version, algorithm });

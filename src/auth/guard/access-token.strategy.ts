@@ -40,6 +40,26 @@ passportJwt.JwtVerifier = (token, key, options, done) => {
 
 export const STRATEGY = 'keyturn';
 
+type KeyCallback = (error: unknown, key?: string | Buffer) => void;
+
+/** Resolves the token's key. A failure is handed on as it is: the guard tells a bad token from keys that cannot be had. */
+async function handKey(
+  verifier: AccessTokenVerifier,
+  request: GuardedRequest,
+  token: string,
+  done: KeyCallback,
+): Promise<void> {
+  let pinned: PinnedKey;
+  try {
+    request.resolvedToken = await verifier.resolve(token);
+    pinned = new PinnedKey(request.resolvedToken.key);
+  } catch (error) {
+    return done(error);
+  }
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the type knows text and bytes only; our verifier above takes what we give
+  return done(null, pinned as never);
+}
+
 @Injectable()
 export class AccessTokenStrategy extends PassportStrategy(Strategy, STRATEGY) {
   constructor(
@@ -49,16 +69,8 @@ export class AccessTokenStrategy extends PassportStrategy(Strategy, STRATEGY) {
     super({
       passReqToCallback: true,
       jwtFromRequest: (request: GuardedRequest) => request.accessToken ?? null,
-      secretOrKeyProvider: (request: GuardedRequest, token: string, done: (error: unknown, key?: never) => void) => {
-        verifier.resolve(token).then(
-          (resolved) => {
-            request.resolvedToken = resolved;
-            // The type knows text and bytes only; our verifier above takes what we give.
-            done(null, new PinnedKey(resolved.key) as never);
-          },
-          (error: unknown) => done(error),
-        );
-      },
+      secretOrKeyProvider: (request: GuardedRequest, token: string, done: KeyCallback) =>
+        void handKey(verifier, request, token, done),
     });
   }
 

@@ -94,8 +94,13 @@ export class SessionStore {
        )
        SELECT ${columns('s', 'u')} FROM s JOIN keyturn.users u ON u.id = s.user_id`,
       [
-        ...[token.sessionId, userId, Math.min(idleTimeout, maxAge - 1) / 1_000, maxAge / 1_000],
-        ...[hashOf(token), device.userAgent?.slice(0, 256) ?? null, device.address ?? null],
+        token.sessionId,
+        userId,
+        Math.min(idleTimeout, maxAge - 1) / 1_000,
+        maxAge / 1_000,
+        hashOf(token),
+        device.userAgent?.slice(0, 256) ?? null,
+        device.address ?? null,
       ],
     );
     return session && { session, token };
@@ -112,7 +117,11 @@ export class SessionStore {
          AND s.ended_at IS NULL AND keyturn.clock() < s.idle_expires_at AND keyturn.clock() < s.expires_at
        RETURNING ${columns('s', 'u')}`,
       [
-        ...[token.sessionId, token.generation, hashOf(token), hashOf(successor), successor.generation],
+        token.sessionId,
+        token.generation,
+        hashOf(token),
+        hashOf(successor),
+        successor.generation,
         this.config.sessions.idleTimeout / 1_000,
       ],
     );

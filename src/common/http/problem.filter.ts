@@ -95,9 +95,7 @@ export class ProblemFilter implements ExceptionFilter {
         this.logger.error(`${error.code}: ${error.message} ${causeOf(error)}`.trim());
       return error;
     }
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (typeof code === 'string' && MALFORMED_BODY.has(code))
-      return new KeyturnError('malformed_json', 'The body is not JSON.');
+    if (isMalformedBody(error)) return new KeyturnError('malformed_json', 'The body is not JSON.');
     const [ours, words] = BY_STATUS[statusOf(error) ?? 500] ?? [];
     if (ours !== undefined && words !== undefined) return new KeyturnError(ours, words);
     this.logger.error(
@@ -106,6 +104,12 @@ export class ProblemFilter implements ExceptionFilter {
     );
     return new KeyturnError('internal_error', 'Something went wrong here. The request id helps to find it in the log.');
   }
+}
+
+/** Nest wraps what Fastify says of a body; Fastify's own code is in the cause then. */
+function isMalformedBody(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return ('code' in error && MALFORMED_BODY.has(String(error.code))) || isMalformedBody(error.cause);
 }
 
 const causeOf = ({ cause }: Error): string => (cause instanceof Error ? `(${cause.message})` : '');

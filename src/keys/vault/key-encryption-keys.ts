@@ -65,12 +65,11 @@ export class KeyEncryptionKeys {
 
   /** @throws CannotOpen */
   open({ kekId, sealed }: Sealed, binds: string): Buffer {
-    const decipher = createDecipheriv('aes-256-gcm', this.key(kekId), sealed.subarray(0, NONCE), {
-      authTagLength: TAG,
-    });
-    decipher.setAAD(Buffer.from(binds));
-    decipher.setAuthTag(sealed.subarray(-TAG));
+    const key = this.key(kekId);
     try {
+      const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(0, NONCE), { authTagLength: TAG });
+      decipher.setAAD(Buffer.from(binds));
+      decipher.setAuthTag(sealed.subarray(NONCE).subarray(-TAG));
       return Buffer.concat([decipher.update(sealed.subarray(NONCE, -TAG)), decipher.final()]);
     } catch (error) {
       throw new CannotOpen(

@@ -1,0 +1,66 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import {
+  firstRefreshToken,
+  hashOf,
+  leadsTo,
+  readRefreshToken,
+  successorOf,
+  writeRefreshToken,
+  type RefreshToken,
+} from './refresh-token.js';
+
+const secret = randomBytes(32);
+const family = (length: number): RefreshToken[] => {
+  const tokens = [firstRefreshToken(randomUUID())];
+  while (tokens.length < length) tokens.push(successorOf(tokens[tokens.length - 1] ?? firstRefreshToken(''), secret));
+  return tokens;
+};
+
+describe('a refresh token', () => {
+  it('reads as it was written', () => {
+    for (const token of family(20)) expect(readRefreshToken(writeRefreshToken(token))).toEqual(token);
+  });
+
+  it('has the same successor each time, and another one under another secret', () => {
+    const token = firstRefreshToken(randomUUID());
+    expect(successorOf(token, secret)).toEqual(successorOf(token, secret));
+    expect(successorOf(token, secret).bits).not.toEqual(successorOf(token, randomBytes(32)).bits);
+  });
+
+  it('leads to every later token of its family and to no earlier one', () => {
+    const tokens = family(12);
+    for (const [earlier, token] of tokens.entries()) {
+      for (const [later, other] of tokens.entries()) {
+        expect(leadsTo(token, other.generation, hashOf(other), secret)).toBe(earlier <= later);
+      }
+    }
+  });
+
+  it('does not lead anywhere when its bits are guessed', () => {
+    const current = family(5)[4];
+    const guess = { sessionId: current?.sessionId ?? '', generation: 2, bits: randomBytes(32) };
+    expect(current && leadsTo(guess, current.generation, hashOf(current), secret)).toBe(false);
+  });
+
+  it('has one spelling only', () => {
+    const text = writeRefreshToken(firstRefreshToken(randomUUID()));
+    fc.assert(
+      fc.property(fc.string(), (junk) => {
+        fc.pre(junk !== '');
+        for (const other of [text + junk, junk + text]) expect(readRefreshToken(other)).toBeUndefined();
+      }),
+    );
+    expect(readRefreshToken(`${text}=`)).toBeUndefined();
+  });
+
+  it('is never read from anything else', () => {
+    fc.assert(
+      fc.property(fc.string(), (text) => {
+        fc.pre(!text.startsWith('ktr_'));
+        expect(readRefreshToken(text)).toBeUndefined();
+      }),
+    );
+  });
+});
