@@ -4,13 +4,14 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { AppModule } from './app.module.js';
 import { TokenSettings } from './auth/token/token-settings.js';
+import { BODY_LIMIT, limitBodies } from './common/http/bodies.js';
+import { refuseOtherMethods } from './common/http/allowed-methods.js';
 import { ProblemFilter } from './common/http/problem.filter.js';
 import { addSecurityHeaders } from './common/http/security-headers.js';
 import { validationPipe } from './common/http/validation.pipe.js';
 import type { Config } from './config/config.js';
 import { describeApi } from './openapi.js';
 
-const BODY_LIMIT = 16 * 1024;
 const HEADER_LIMIT = 16 * 1024;
 
 /** The HTTP application over a database that is ready. Not listening yet. */
@@ -27,10 +28,12 @@ export async function createServer(
     forceCloseConnections: 'idle',
     http: { headersTimeout: 10_000, maxHeaderSize: HEADER_LIMIT },
   });
+  refuseOtherMethods(adapter.getInstance());
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.register(config, databaseUrl), adapter, {
     logger,
     abortOnError: false,
   });
+  limitBodies(app);
   app.useGlobalFilters(new ProblemFilter());
   app.useGlobalPipes(validationPipe());
   addSecurityHeaders(adapter.getInstance(), app.get(TokenSettings).issuer.startsWith('https://'));

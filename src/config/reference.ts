@@ -9,7 +9,7 @@ const all = Object.entries<Setting>(SETTINGS);
 /** What a value may be, in the words with which a wrong one is refused. A NUL is wrong wherever anything can be. */
 function allowed({ type }: Setting): string {
   const refusal = type.safeParse('\0').error?.issues[0]?.message ?? 'text';
-  return refusal.replace(/^must (be )?/, '').replace(/^(a length of time) such as .* or [^,]+/, '$1');
+  return refusal.replace(/^must (be|begin with) /, '').replace(/^(a length of time) such as .* or [^,]+/, '$1');
 }
 
 const cell = (text: string): string => text.replaceAll('|', '\\|');
@@ -48,7 +48,7 @@ export function environmentExample(): string {
 
 const INTRODUCTION =
   'Every setting with its default, made by `npm run docs:settings` from src/config/settings.ts. Keyturn reads environment ' +
-  'variables, not files. To use a file: copy this one to .env, take the # from what you change, and start with ' +
+  'variables, not files. To use a file: copy this one to .env, uncomment what you change, and start with ' +
   '`node --env-file=.env dist/src/main.js`. An empty value counts as unset.';
 
 const WIDTH = 100;

@@ -1,9 +1,11 @@
 import { Body, Controller, Get, Header, Post, Query, Req, Res } from '@nestjs/common';
+import { RouteConfig } from '@nestjs/platform-fastify';
 import { ApiExcludeController } from '@nestjs/swagger';
 import { z } from 'zod';
 import { OneTimeCodes } from '../auth/codes/one-time-codes.js';
 import { Public } from '../common/access.js';
 import { KeyturnError } from '../common/errors.js';
+import { ACCEPTS_FORMS } from '../common/http/bodies.js';
 import { html, page, STYLE, type Html } from './page.js';
 import { refuseCrossOrigin } from './same-origin.js';
 
@@ -64,6 +66,7 @@ export class ConsoleController {
   }
 
   @Post('setup')
+  @RouteConfig(ACCEPTS_FORMS)
   @Header('content-type', HTML)
   @Header('cache-control', 'no-store')
   async redeem(

@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import { text } from '../common/text.js';
 
-const reason = z.string().trim().min(1).max(500);
+const reason = text(500);
 
 /** `POST /keys/rotate` */
 export const rotateBody = z.strictObject({

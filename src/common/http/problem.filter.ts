@@ -66,7 +66,7 @@ export class ProblemFilter implements ExceptionFilter {
     const request = context.getRequest<Request>();
     const reply = context.getResponse<Reply>();
     const error = this.expected(thrown, request);
-    const { retryAfter, fields, maxAge, ...extensions } = error.details;
+    const { retryAfter, fields, maxAge, allow, ...extensions } = error.details;
     const status = ERROR_STATUS[error.code];
     const problem: Problem = {
       type: 'about:blank',
@@ -79,6 +79,7 @@ export class ProblemFilter implements ExceptionFilter {
       requestId: request.id,
     };
     if (retryAfter !== undefined) reply.header('retry-after', retryAfter);
+    if (typeof allow === 'string') reply.header('allow', allow);
     const challenge = challengeFor(error, maxAge);
     if (challenge !== undefined) reply.header('www-authenticate', challenge);
     reply
