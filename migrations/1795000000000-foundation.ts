@@ -55,8 +55,9 @@ export class Foundation1795000000000 implements MigrationInterface {
         DECLARE
           now_here timestamptz;
         BEGIN
-          -- 1801812340 is 'keyt' in ASCII. Whoever squats on the lock meets lock_timeout; the row below is the guarantee.
-          PERFORM pg_advisory_xact_lock(1801812340);
+          -- The lock is the row below: unlike an advisory lock, which anyone may take and keep, only we can take it.
+          -- The advisory lock (1801812340 is 'keyt' in ASCII) only shows in pg_locks who is changing something.
+          PERFORM pg_try_advisory_xact_lock(1801812340);
           SELECT instant INTO now_here FROM keyturn.current_change WHERE transaction_id = pg_current_xact_id();
           IF NOT FOUND THEN
             UPDATE keyturn.current_change SET transaction_id = pg_current_xact_id(), instant = keyturn.clock()

@@ -212,6 +212,10 @@ const GUARDS = `
       ) THEN
         RAISE EXCEPTION 'a renewed key carries the pair and the algorithm of the version it renews' USING ERRCODE = 'check_violation';
       END IF;
+      -- Said here, before history is written, so that no ON CONFLICT can skip the row and keep its event.
+      IF EXISTS (SELECT FROM keyturn.signing_keys WHERE kid = NEW.kid) THEN
+        RAISE EXCEPTION 'kid % is taken', NEW.kid USING ERRCODE = 'unique_violation', CONSTRAINT = 'uq_signing_keys_kid';
+      END IF;
       NEW.published_at := instant;
       RETURN NEW;
     END $$;
@@ -268,6 +272,13 @@ const GUARDS = `
       END IF;
       IF NEW.retires_at IS DISTINCT FROM OLD.retires_at AND (OLD.retires_at <= instant OR NEW.retires_at < instant) THEN
         RAISE EXCEPTION 'key %: the end of a signing window that has passed stays, and none can be moved into the past', OLD.kid
+          USING ERRCODE = 'check_violation';
+      END IF;
+      IF NEW.retires_at = instant AND OLD.retires_at IS DISTINCT FROM instant AND NOT EXISTS (
+        SELECT FROM keyturn.signing_keys
+        WHERE signs AND revoked_at IS NULL AND version <> OLD.version AND activates_at >= instant
+      ) THEN
+        RAISE EXCEPTION 'key %: it signs on until another takes over; only a revocation leaves nobody to sign', OLD.kid
           USING ERRCODE = 'check_violation';
       END IF;
       IF NEW.expires_at IS DISTINCT FROM OLD.expires_at AND (OLD.expires_at <= instant OR NEW.expires_at < instant) THEN

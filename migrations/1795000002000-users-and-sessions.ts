@@ -41,6 +41,7 @@ const USERS = `
     CONSTRAINT ck_users_password_hash CHECK (password_hash LIKE '$argon2id$%'),
     CONSTRAINT ck_users_roles CHECK (
       cardinality(roles) <= 64 AND array_position(roles, NULL) IS NULL
+      AND cardinality(string_to_array(array_to_string(roles, ' '), ' ')) = cardinality(roles)
       AND array_to_string(roles, ' ') ~ '^([A-Za-z0-9_.:-]{1,64}( [A-Za-z0-9_.:-]{1,64})*)?$'
     ),
     CONSTRAINT ck_users_ver CHECK (ver > 0)

@@ -175,7 +175,7 @@ const RECORDERS = `
           CASE WHEN NEW.revoked_at IS DISTINCT FROM OLD.revoked_at THEN NEW.revocation_reason END,
           keyturn.changed_members(to_jsonb(OLD), to_jsonb(NEW)), keyturn.changed_members(to_jsonb(NEW), to_jsonb(OLD)));
       END IF;
-      RETURN NULL;
+      RETURN NEW;
     END $$;
   COMMENT ON FUNCTION keyturn.record_key_change() IS 'Writes the history of signing keys.';
 
@@ -223,7 +223,7 @@ const RECORDERS = `
     END $$;
   COMMENT ON FUNCTION keyturn.record_user_change() IS 'Writes the history of users: roles, standing and ver, no names.';
 
-  CREATE TRIGGER tr_50_record AFTER INSERT OR UPDATE ON keyturn.signing_keys
+  CREATE TRIGGER tr_50_record BEFORE INSERT OR UPDATE ON keyturn.signing_keys
     FOR EACH ROW EXECUTE FUNCTION keyturn.record_key_change();
   CREATE TRIGGER tr_50_record AFTER UPDATE ON keyturn.signing_key_secrets
     FOR EACH ROW EXECUTE FUNCTION keyturn.record_reseal();

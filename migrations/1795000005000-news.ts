@@ -17,7 +17,7 @@ export class News1795000005000 implements MigrationInterface {
             keyturn.key_generation(),
             coalesce((SELECT max(seq) FROM keyturn.audit_log), 0),
             ARRAY(SELECT DISTINCT subject FROM keyturn.audit_log WHERE seq > since_seq AND subject IS NOT NULL),
-            ARRAY(SELECT id FROM keyturn.sessions WHERE ended_at > keyturn.clock() - interval '30 seconds')
+            ARRAY(SELECT id FROM keyturn.sessions WHERE ended_at > (SELECT keyturn.clock()) - interval '30 seconds')
         $$;
       COMMENT ON FUNCTION keyturn.news(bigint) IS
         'What has changed: the generation of the key set, users changed since an event, and sessions ended in the last 30 seconds '

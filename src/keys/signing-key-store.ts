@@ -37,7 +37,7 @@ export type Seal = (privateBytes: Buffer, key: Pick<SigningKey, 'kid' | 'version
  * Keys that can still sign or verify, those whose private half is still there, and the newest of either kind. History is not read:
  * its length changes nothing here.
  */
-const LIVE = `(k.revokedAt IS NULL AND (k.expiresAt IS NULL OR k.expiresAt > keyturn.clock()))
+const LIVE = `(k.revokedAt IS NULL AND (k.expiresAt IS NULL OR k.expiresAt > (SELECT keyturn.clock())))
   OR (k.signs AND k.privateKeyDestroyedAt IS NULL)
   OR k.version IN (SELECT max(version) FROM keyturn.signing_keys GROUP BY signs)`;
 

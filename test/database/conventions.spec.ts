@@ -24,7 +24,9 @@ describe('the database', () => {
   };
 
   it('has a comment on every schema', async () => {
-    expect(await found(`SELECT nspname AS name FROM ours WHERE obj_description(oid, 'pg_namespace') IS NULL`)).toEqual([]);
+    expect(await found(`SELECT nspname AS name FROM ours WHERE obj_description(oid, 'pg_namespace') IS NULL`)).toEqual(
+      [],
+    );
   });
 
   it('has a comment on every table and view', async () => {
@@ -198,7 +200,9 @@ describe('the database', () => {
   });
 
   it('lets the auditor into schema audit alone', async () => {
-    const schemas = await found(`SELECT nspname AS name FROM ours WHERE has_schema_privilege('keyturn_auditor', oid, 'USAGE, CREATE')`);
+    const schemas = await found(
+      `SELECT nspname AS name FROM ours WHERE has_schema_privilege('keyturn_auditor', oid, 'USAGE, CREATE')`,
+    );
     expect(schemas).toEqual(['audit']);
   });
 

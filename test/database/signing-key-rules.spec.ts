@@ -269,9 +269,9 @@ describe('a takeover', () => {
   });
 
   it.each(['emergency', 'bootstrap'])('cannot be called %s by hand', async (activation) => {
-    expect(
-      await refusals(`UPDATE keyturn.signing_keys SET activation = $1 WHERE version = 2`, [activation]),
-    ).toEqual(everybody().map(() => checkViolation));
+    expect(await refusals(`UPDATE keyturn.signing_keys SET activation = $1 WHERE version = 2`, [activation])).toEqual(
+      everybody().map(() => checkViolation),
+    );
   });
 
   it('is refused as early while the standby is younger than its lead', async () => {
@@ -491,7 +491,9 @@ describe('a revocation typed by hand', () => {
     const pair = await newPair();
     await bootstrapKey(app, { pair });
     await revoke(1);
-    expect(await refusal(publishKey(superuser, { pair, activation: 'emergency', activatesIn: 0 }))).toBe(checkViolation);
+    expect(await refusal(publishKey(superuser, { pair, activation: 'emergency', activatesIn: 0 }))).toBe(
+      checkViolation,
+    );
   });
 
   it('bans an HMAC secret from being carried on', async () => {

@@ -27,10 +27,6 @@ export default async function globalSetup() {
     await migrate(server.urls.migrator);
     await onServer(server.urls.superuser, [movableClock]);
     const template = new URL(server.urls.superuser).pathname.slice(1);
-    const elsewhere = new URL(server.urls.superuser);
-    elsewhere.pathname = '/postgres';
-    // Whoever were connected to the template would keep it from being copied.
-    await onServer(elsewhere.href, [`ALTER DATABASE ${template} ALLOW_CONNECTIONS false IS_TEMPLATE true`]);
     process.env['KEYTURN_TEST_TEMPLATE'] = JSON.stringify({ template, urls: server.urls });
   } catch (error) {
     await server.stop();

@@ -3,7 +3,6 @@ import { readFile } from 'node:fs/promises';
 import { Client } from 'pg';
 import { z } from 'zod';
 
-
 /** `owner` is the migrator having become keyturn_owner, as migrations run. */
 export type TestRole = 'superuser' | 'migrator' | 'owner' | 'app' | 'auditor';
 
@@ -57,17 +56,21 @@ async function create(kind: 'migrated' | 'empty'): Promise<TestDatabase> {
     clients.push(client);
     return client;
   };
-  const clock = async (sql: string, milliseconds: number): Promise<void> => {
-    await talk(urls.superuser, async (client) => await client.query(sql, [milliseconds]));
+  let opened: Promise<Client> | undefined;
+  /** Past every rule, on one connection. */
+  const asSuperuser = async (sql: string, values?: readonly unknown[]): Promise<void> => {
+    const client = await (opened ??= connect('superuser'));
+    await client.query(sql, values && [...values]);
   };
   return {
     name,
     urls,
     connect,
     moveClock: async (byMilliseconds) =>
-      await clock('UPDATE test_clock.shift SET milliseconds = milliseconds + $1', byMilliseconds),
-    setClockOffset: async (milliseconds) => await clock('UPDATE test_clock.shift SET milliseconds = $1', milliseconds),
-    reset: async () => await talk(urls.superuser, async (client) => await client.query(emptied)),
+      await asSuperuser('UPDATE test_clock.shift SET milliseconds = milliseconds + $1', [byMilliseconds]),
+    setClockOffset: async (milliseconds) =>
+      await asSuperuser('UPDATE test_clock.shift SET milliseconds = $1', [milliseconds]),
+    reset: async () => await asSuperuser(emptied),
     drop: async () => {
       await Promise.all(clients.map(async (client) => await client.end()));
       await talk(serverUrl, async (server) => await server.query(`DROP DATABASE ${name} WITH (FORCE)`));
@@ -75,17 +78,23 @@ async function create(kind: 'migrated' | 'empty'): Promise<TestDatabase> {
   };
 }
 
+// DELETE, because TRUNCATE of so many tables takes twenty times as long.
 const emptied = `
   SET session_replication_role = replica;
   DO $$
+  DECLARE
+    emptied text;
   BEGIN
-    EXECUTE (
-      SELECT 'TRUNCATE ' || string_agg(format('%I.%I', schemaname, tablename), ', ') FROM pg_tables
+    FOR emptied IN
+      SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
       WHERE schemaname = 'keyturn' AND tablename NOT IN ('migrations', 'current_change')
-    );
+    LOOP
+      EXECUTE 'DELETE FROM ' || emptied;
+    END LOOP;
   END $$;
   UPDATE keyturn.current_change SET transaction_id = '0', instant = 'epoch';
   UPDATE test_clock.shift SET milliseconds = 0;
+  RESET session_replication_role;
 `;
 
 const serverSchema = z.object({
@@ -109,7 +118,11 @@ const rolesSql = async (): Promise<string> =>
   await readFile(new URL('../../src/database/roles.sql', import.meta.url), 'utf8');
 
 function newClient(url: string): Client {
-  const client = new Client({ connectionString: url, connectionTimeoutMillis: 10_000, application_name: 'keyturn test' });
+  const client = new Client({
+    connectionString: url,
+    connectionTimeoutMillis: 10_000,
+    application_name: 'keyturn test',
+  });
   // A connection that is ended from the other side rejects the query in hand; the event must not end the process.
   client.on('error', () => {});
   return client;

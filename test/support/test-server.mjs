@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, mkdtemp, readdir, readFile, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import pg from 'pg';
+import { Client } from 'pg';
 import { joinEmbeddedPostgres, openEmbeddedPostgres } from '../../dist/src/database/embedded/embedded-postgres.js';
 
 const prefix = 'keyturn-test-';
@@ -75,11 +75,7 @@ async function useServer(superuserUrl) {
   }
   const rolesSql = await readFile(new URL('../../src/database/roles.sql', import.meta.url), 'utf8');
   await onServer(urls.superuser, [rolesSql, ...passwords]);
-  const stop = () =>
-    onServer(superuserUrl, [
-      `ALTER DATABASE ${database} IS_TEMPLATE false`,
-      `DROP DATABASE IF EXISTS ${database} WITH (FORCE)`,
-    ]);
+  const stop = () => onServer(superuserUrl, [`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`]);
   return { urls, stop };
 }
 
@@ -93,7 +89,7 @@ function withPart(url, { database, username, password }) {
 
 /** @param {readonly string[]} statements */
 export async function onServer(url, statements) {
-  const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 10_000 });
+  const client = new Client({ connectionString: url, connectionTimeoutMillis: 10_000 });
   client.on('error', () => {});
   await client.connect();
   try {

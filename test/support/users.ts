@@ -12,10 +12,16 @@ export interface UserRow {
 
 export async function addUser(
   db: ClientBase,
-  { username = `user-${randomBytes(6).toString('hex')}`, roles = [] }: { username?: string; roles?: readonly string[] } = {},
+  {
+    username = `user-${randomBytes(6).toString('hex')}`,
+    roles = [],
+  }: { username?: string; roles?: readonly string[] } = {},
 ): Promise<UserRow> {
   return only(
-    await db.query<UserRow>('INSERT INTO keyturn.users (username, roles) VALUES ($1, $2) RETURNING *', [username, roles]),
+    await db.query<UserRow>('INSERT INTO keyturn.users (username, roles) VALUES ($1, $2) RETURNING *', [
+      username,
+      roles,
+    ]),
   );
 }
 

@@ -89,7 +89,7 @@ export class SessionStore {
       `WITH s AS (
          INSERT INTO keyturn.sessions (id, user_id, idle_expires_at, expires_at, refresh_hash, user_agent, address)
          SELECT $1, id, keyturn.clock() + make_interval(secs => $3), keyturn.clock() + make_interval(secs => $4), $5, $6, $7
-         FROM keyturn.users WHERE id = $2 AND disabled_at IS NULL
+         FROM keyturn.users WHERE id = $2 AND disabled_at IS NULL FOR SHARE -- who disables the user waits, and then ends this too
          RETURNING *
        )
        SELECT ${columns('s', 'u')} FROM s JOIN keyturn.users u ON u.id = s.user_id`,
