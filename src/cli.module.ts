@@ -3,18 +3,20 @@ import type { Config } from './config/config.js';
 import { ConfigModule } from './config/config.module.js';
 import { DatabaseModule } from './database/database.module.js';
 import { KeyAdministrationModule } from './keys/key-administration.module.js';
+import { KeyCustodyModule } from './keys/key-custody.module.js';
 import { UsersModule } from './users/users.module.js';
 
-/** The command line: the same use-cases as the server, without HTTP, scheduler, poll, or key-encryption key. */
+/** The command line: the same use-cases as the server, without HTTP, scheduler, poll, and without key-encryption keys unless a command asks. */
 @Module({})
 export class CliModule {
-  static register(config: Config, databaseUrl: string): DynamicModule {
+  /** @param custody also all that touches private halves, and so wants the key-encryption keys */
+  static register(config: Config, databaseUrl: string, custody = false): DynamicModule {
     return {
       module: CliModule,
       imports: [
         ConfigModule.register(config),
         DatabaseModule.register(databaseUrl, config.database, 'keyturn cli'),
-        KeyAdministrationModule,
+        custody ? KeyCustodyModule : KeyAdministrationModule,
         UsersModule,
       ],
     };

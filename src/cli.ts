@@ -3,6 +3,9 @@ import { Command, CommanderError } from 'commander';
 import { CommandError } from './cli/command-error.js';
 import { kekNewCommand } from './cli/kek-new.command.js';
 import { keysListCommand } from './cli/keys-list.command.js';
+import { keysPlanCommand } from './cli/keys-plan.command.js';
+import { keysRenewCommand, keysReplaceStandbyCommand } from './cli/keys-replace.commands.js';
+import { keysResealCommand } from './cli/keys-reseal.command.js';
 import { keysRevokeCommand } from './cli/keys-revoke.command.js';
 import { keysRotateCommand } from './cli/keys-rotate.command.js';
 import { migrateCommand } from './cli/migrate.command.js';
@@ -28,7 +31,15 @@ const program = new Command('keyturn')
   .version(KEYTURN_VERSION)
   .addCommand(migrateCommand())
   .addCommand(
-    group('keys', 'the life of the signing keys', [keysListCommand(), keysRotateCommand(), keysRevokeCommand()]),
+    group('keys', 'the life of the signing keys', [
+      keysListCommand(),
+      keysPlanCommand(),
+      keysRotateCommand(),
+      keysRevokeCommand(),
+      keysReplaceStandbyCommand(),
+      keysRenewCommand(),
+      keysResealCommand(),
+    ]),
   )
   .addCommand(group('users', 'who may log in', [usersCreateCommand()]))
   .addCommand(group('kek', 'key-encryption keys', [kekNewCommand()]))

@@ -21,9 +21,15 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
   });
 }
 
+// Whoever reads us has gone, as in `npm run demo | head`.
+process.stdout.on('error', () => ending.abort());
+
 async function demo(): Promise<void> {
   screen.line('Starting a server and a database of its own, which end with the demo …');
-  const world = await openWorld();
+  const world = await openWorld().catch((error: unknown) => {
+    ending.signal.throwIfAborted();
+    throw error;
+  });
   try {
     ending.signal.throwIfAborted();
     screen.line(`Server ${world.url}; ${world.database}`);
@@ -37,10 +43,10 @@ try {
   await demo();
   screen.end('All of it happened as told. The server, the database and their files are gone again.', true);
 } catch (error) {
-  if (ending.signal.aborted) {
+  if (error === ending.signal.reason) {
     screen.end('Interrupted. The server, the database and their files are gone again.', false);
   } else if (EXPECTED.some((expected) => error instanceof expected)) {
-    process.exitCode = 1;
+    process.exitCode ??= 1;
     screen.end(error instanceof Error ? error.message : String(error), false);
   } else {
     throw error;

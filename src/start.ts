@@ -7,6 +7,7 @@ import { ConfigError, loadConfig, type Environment } from './config/load-config.
 import { SYSTEM } from './database/change.js';
 import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.js';
 import { DatabaseProblem, openDatabase, type OpenDatabase } from './database/open-database.js';
+import { LocalKeyVault } from './keys/vault/local-key-vault.js';
 import { KeyRing } from './keys/ring/key-ring.js';
 import { PinoLogger } from './ops/logger.js';
 import { createServer } from './server.js';
@@ -117,11 +118,13 @@ async function announce(
       `migrations ${database.migrated.known}, ${database.migrated.applied.length} applied now; serving as ${database.user}`,
     );
   else say(`serving as ${database.user}`);
-  say(
-    signer
-      ? `signing key ${signer.kid} ${signer.algorithm} active${standby ? `; next key ${standby.kid} published, takes over ${at(standby.activatesAt)}` : ''}`
-      : 'NO signing key is active: see the log above',
-  );
+  if (!signer) say('NO signing key is active: see the log above');
+  else if (!app.get(LocalKeyVault).opens(signer.version))
+    say(`signing key ${signer.kid} cannot be opened here: tokens are verified, none is signed`);
+  else
+    say(
+      `signing key ${signer.kid} ${signer.algorithm} active${standby ? `; next key ${standby.kid} published, takes over ${at(standby.activatesAt)}` : ''}`,
+    );
   await announceAdministrator(app, config, say);
   const { issuer } = app.get(TokenSettings);
   const place = addressOf(config);

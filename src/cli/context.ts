@@ -1,15 +1,18 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { CliModule } from '../cli.module.js';
-import { loadConfig } from '../config/load-config.js';
+import { loadConfig, type Environment } from '../config/load-config.js';
 import { openDatabase, type OpenDatabase } from '../database/open-database.js';
+
+/** The environment of the command, for those who ask how things would be under another one. */
+export const environment: Environment = process.env;
 
 /** Runs with the configured database: joins a running embedded one, or starts it for the length of the command. */
 export async function withDatabase<T>(
   work: (database: OpenDatabase) => Promise<T>,
   options: { runMigrations?: boolean } = {},
 ): Promise<T> {
-  const config = loadConfig(process.env);
+  const config = loadConfig(environment);
   const embedded = config.database.url === undefined;
   const database = await openDatabase(config, {
     runMigrations: options.runMigrations ?? embedded,
@@ -22,11 +25,14 @@ export async function withDatabase<T>(
   }
 }
 
-/** Runs with the providers of the command line. */
-export const withContext = <T>(work: (context: INestApplicationContext) => Promise<T>): Promise<T> =>
+/** Runs with the providers of the command line. `custody`: the command makes, seals or opens private halves. */
+export const withContext = <T>(
+  work: (context: INestApplicationContext) => Promise<T>,
+  { custody = false } = {},
+): Promise<T> =>
   withDatabase(async (database) => {
-    const config = loadConfig(process.env);
-    const context = await NestFactory.createApplicationContext(CliModule.register(config, database.url), {
+    const module = CliModule.register(loadConfig(environment), database.url, custody);
+    const context = await NestFactory.createApplicationContext(module, {
       logger: ['error', 'fatal'],
       abortOnError: false,
     });

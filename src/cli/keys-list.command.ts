@@ -2,10 +2,11 @@ import { Command } from 'commander';
 import { viewKey } from '../keys/key-view.js';
 import { stateOf, type SigningKey } from '../keys/signing-key.js';
 import { SigningKeyStore } from '../keys/signing-key-store.js';
-import { withContext } from './context.js';
+import { environment, withContext } from './context.js';
 import { print, printJson } from './output.js';
 import { moment } from './relative-time.js';
 import { table } from './table.js';
+import { canDraw, timeline } from './timeline.js';
 
 export const keysListCommand = (): Command =>
   new Command('list')
@@ -16,12 +17,17 @@ export const keysListCommand = (): Command =>
         const { keys, now } = await context.get(SigningKeyStore).all();
         if (json) return printJson(keys.map((key) => viewKey(key, now)));
         if (keys.length === 0) return print('No keys yet: the first server that starts makes them.');
-        return print(
+        print(
           table(
             ['version', 'kid', 'algorithm', 'state', 'in words'],
             keys.map((key) => [key.version, key.kid, key.algorithm, stateOf(key, now), inWords(key, now)]),
           ),
         );
+        const alive = keys.filter((key) => !['expired', 'revoked'].includes(stateOf(key, now)));
+        if (alive.length === 0) return undefined;
+        const from = Math.min(...alive.map((key) => key.publishedAt));
+        const until = Math.max(now, ...alive.map((key) => key.expiresAt ?? key.activatesAt));
+        return print(`\n${timeline(alive, now, from, until + (until - from) / 10, canDraw(environment))}`);
       }),
     );
 

@@ -1,5 +1,7 @@
 import { Command } from 'commander';
 import { KeyRotation } from '../keys/key-rotation.js';
+import { CONFIG, type Config } from '../config/config.js';
+import { receiptOf } from '../keys/receipt.js';
 import { confirm } from './ask.js';
 import { withContext } from './context.js';
 import { print, printJson } from './output.js';
@@ -15,12 +17,22 @@ export const keysRevokeCommand = (): Command =>
     .action((kid: string, { reason, yes, json }: { reason: string; yes?: boolean; json?: boolean }) =>
       withContext(async (context) => {
         await confirm(`Every token signed with ${kid} will be refused, for good.`, yes === true);
-        const { at, revoked, signer, reach } = await context.get(KeyRotation).revoke({}, kid, reason);
-        const time = new Date(at).toISOString();
-        if (json) return printJson({ revoked: revoked.kid, signer: signer?.kid ?? null, at: time, replicas: reach });
-        print(
-          `${revoked.kid} is revoked since ${time}; ${signer ? `${signer.kid} signs now` : 'nothing signs until a running server makes a new key'}.`,
+        const config = context.get<Config>(CONFIG);
+        const receipt = receiptOf(
+          await context.get(KeyRotation).revoke({}, kid, reason),
+          config.keys,
+          config.keys.offlineLimit,
         );
-        return print(`Effective on ${reach.following} of ${reach.live} running servers.`);
+        if (json) return printJson(receipt);
+        const { revoked, signer, at, replicas, outsideCachesBy } = receipt;
+        print(
+          `${revoked} is revoked since ${at}; ${signer === null ? 'nothing signs until a running server makes a new key' : `${signer} signs now`}.`,
+        );
+        print(
+          `Effective on ${replicas.following} of ${replicas.live} running servers after ${(replicas.afterMilliseconds / 1_000).toFixed(1)} s; outside caches by ${outsideCachesBy}.`,
+        );
+        for (const { id, verifiesAtMostUntil } of replicas.silent)
+          print(`Server ${id} was not seen to follow; cut off, it verifies until ${verifiesAtMostUntil} at most.`);
+        return undefined;
       }),
     );

@@ -17,6 +17,7 @@ export const ERROR_STATUS = {
   token_expired: 401,
   fresh_login_required: 401,
   insufficient_scope: 403,
+  own_account: 403,
   cross_origin: 403,
   not_found: 404,
   method_not_allowed: 405,

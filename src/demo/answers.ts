@@ -1,7 +1,6 @@
 import { decodeProtectedHeader } from 'jose';
 import { z } from 'zod';
 import { NotAsTold } from './expectation.js';
-import type { Answer } from './conversation.js';
 
 /** The shapes of the answers that the story goes on with. */
 export const tokenPair = z.object({
@@ -20,7 +19,7 @@ export const revoked = z.object({
 });
 
 /** @throws NotAsTold when the answer has another shape */
-export function read<T>(shape: z.ZodType<T>, { body }: Answer): T {
+export function read<T>(shape: z.ZodType<T>, { body }: { readonly body: unknown }): T {
   const parsed = shape.safeParse(body);
   if (parsed.success) return parsed.data;
   throw new NotAsTold(`Not as told: the answer has another shape. ${z.prettifyError(parsed.error)}`);

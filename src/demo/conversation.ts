@@ -1,4 +1,5 @@
 import { STATUS_CODES } from 'node:http';
+import { headerOf } from './answers.js';
 import { NotAsTold } from './expectation.js';
 import type { Screen } from './screen.js';
 import { bodyForEyes, tokenForEyes } from './shortened.js';
@@ -40,21 +41,27 @@ export class Conversation {
   }
 
   private async send(method: string, path: string, { token, body }: Question): Promise<Answer> {
-    const response = await fetch(`${this.url}${path}`, {
-      method,
-      headers: {
-        ...(token !== undefined && { authorization: `Bearer ${token}` }),
-        ...(body && { 'content-type': 'application/json' }),
-      },
-      signal: AbortSignal.any([this.signal, AbortSignal.timeout(20_000)]),
-      ...(body && { body: JSON.stringify(body) }),
-    });
-    return { status: response.status, headers: response.headers, body: await response.json() };
+    try {
+      const response = await fetch(`${this.url}${path}`, {
+        method,
+        headers: {
+          ...(token !== undefined && { authorization: `Bearer ${token}` }),
+          ...(body && { 'content-type': 'application/json' }),
+        },
+        signal: AbortSignal.any([this.signal, AbortSignal.timeout(20_000)]),
+        ...(body && { body: JSON.stringify(body) }),
+      });
+      return { status: response.status, headers: response.headers, body: await response.json() };
+    } catch (error) {
+      this.signal.throwIfAborted();
+      throw new NotAsTold(`Not as told: ${method} ${path} got no answer that can be read.`, { cause: error });
+    }
   }
 
   private showQuestion(method: string, path: string, { token, body }: Question): void {
     this.screen.sent(`${method} ${path}`);
-    if (token !== undefined) this.screen.detail(`authorization: Bearer ${tokenForEyes(token)}`);
+    if (token !== undefined)
+      this.screen.detail(`authorization: Bearer ${tokenForEyes(token)} (kid ${headerOf(token).kid})`);
     if (body) this.screen.detail(bodyForEyes(body));
   }
 

@@ -4,7 +4,11 @@ import { rm } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { Writable } from 'node:stream';
 import { loadConfig } from '../config/load-config.js';
-import { EmbeddedPostgresError, openEmbeddedPostgres } from '../database/embedded/embedded-postgres.js';
+import {
+  EmbeddedPostgresError,
+  openEmbeddedPostgres,
+  type EmbeddedPostgres,
+} from '../database/embedded/embedded-postgres.js';
 import { run } from '../start.js';
 
 /** A server that lives for one demo, with a database of its own. */
@@ -26,7 +30,7 @@ const nowhere = (): Writable => new Writable({ write: (_chunk, _encoding, done) 
 export async function openWorld(): Promise<World> {
   const dataDir = resolve(DATA_DIR);
   await removeLeftovers(dataDir);
-  const postgres = await openEmbeddedPostgres({ dataDir });
+  const postgres = await openDatabase(dataDir);
   const remove = async (): Promise<void> => {
     await postgres.stop();
     await removeFiles(dataDir, postgres.clusterDir);
@@ -50,6 +54,16 @@ export async function openWorld(): Promise<World> {
     return { url: server.url, auditorUrl: postgres.urls.auditor, database, administrator, close };
   } catch (error) {
     await remove();
+    throw error;
+  }
+}
+
+/** Ctrl-C reaches the program that makes the database too. */
+async function openDatabase(dataDir: string): Promise<EmbeddedPostgres> {
+  try {
+    return await openEmbeddedPostgres({ dataDir });
+  } catch (error) {
+    await rm(dataDir, { recursive: true, force: true });
     throw error;
   }
 }

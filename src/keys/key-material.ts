@@ -23,6 +23,9 @@ export interface KeyMaterial {
 /** Makes new key material. A test hands its own. */
 export type GenerateKey = (algorithm: Algorithm, modulusLength: 2048 | 3072 | 4096) => Promise<KeyMaterial>;
 
+/** Injection token of {@link GenerateKey}. */
+export const GENERATE_KEY = Symbol('keyturn.generate-key');
+
 const generate = promisify(generateKeyPair);
 const CURVES: Readonly<Record<string, string>> = { ES256: 'P-256', ES384: 'P-384', ES512: 'P-521' };
 
@@ -57,7 +60,7 @@ export function publicMembers({ kty, crv, x, y, n, e }: JWK): JWK {
 }
 
 /** What is sealed: PKCS#8 in DER, or the bytes of an HMAC secret. */
-export const privateBytes = ({ privateKey }: KeyMaterial): Buffer =>
+export const privateBytes = ({ privateKey }: Pick<KeyMaterial, 'privateKey'>): Buffer =>
   privateKey.type === 'secret' ? privateKey.export() : privateKey.export({ type: 'pkcs8', format: 'der' });
 
 /** The reverse of {@link privateBytes}. */

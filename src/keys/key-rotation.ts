@@ -62,7 +62,7 @@ export class KeyRotation {
    */
   async revoke(actor: Actor, kid: string, reason: string): Promise<RevocationOutcome> {
     const { at, generation } = await this.store.revoke(actor, kid, reason);
-    const reach = await this.replicas.follow(generation, PATIENCE_MS);
+    const reach = await this.replicas.follow(generation, at, PATIENCE_MS);
     const { keys, now } = await this.store.all();
     const revoked = keys.find((key) => key.kid === kid);
     if (!revoked) throw new Error(`key ${kid} has gone`);

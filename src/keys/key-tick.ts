@@ -1,17 +1,13 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { CONFIG, type Config } from '../config/config.js';
 import { SYSTEM } from '../database/change.js';
-import { generateKey, type GenerateKey, type KeyMaterial } from './key-material.js';
+import { GENERATE_KEY, type GenerateKey, type KeyMaterial } from './key-material.js';
 import { isSettled, planKeys, type KeyPlan, type Readability } from './plan-keys.js';
 import { Replicas } from './replicas.js';
 import { KeyRefresh } from './ring/key-refresh.js';
 import type { Instant, SigningKey } from './signing-key.js';
 import { SigningKeyStore } from './signing-key-store.js';
 import { LocalKeyVault } from './vault/local-key-vault.js';
-
-/** Injection token of the maker of key material. */
-export const GENERATE_KEY = Symbol('keyturn.generate-key');
-export const defaultGenerateKey = { provide: GENERATE_KEY, useValue: generateKey };
 
 /**
  * The one place that mints. Read, decide, generate outside the transaction, decide again inside: whoever loses the race
@@ -79,6 +75,6 @@ export class KeyTick {
       return material ? [{ mint, material }] : [];
     });
     if (mints.length === 0 && materials.length > 0) this.logger.log('another server was faster; nothing left to do');
-    return { changes: { takeover, publish, destroy }, result: undefined };
+    return { changes: { takeover, publish, destroy }, result: {} };
   }
 }

@@ -1,11 +1,14 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { Cron, CronExpression } from '@nestjs/schedule';
 import { CONFIG, type Config } from '../config/config.js';
+import { ConfigError } from '../config/load-config.js';
 import { News } from '../database/news.js';
+import { brokenBySettings } from './forecast.js';
 import { KeyTick } from './key-tick.js';
 import { Replica } from './replicas.js';
 import { KeyRefresh } from './ring/key-refresh.js';
 import { KeyRing } from './ring/key-ring.js';
+import { SigningKeyStore } from './signing-key-store.js';
 
 /** What drives the keys of a server: its start, the clock, and news. A command line has none of it. */
 @Injectable()
@@ -19,10 +22,12 @@ export class KeyUpkeep implements OnApplicationBootstrap {
     private readonly refresh: KeyRefresh,
     private readonly ring: KeyRing,
     private readonly replica: Replica,
+    private readonly store: SigningKeyStore,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
     await this.news.check();
+    await this.refuseSettingsThatKeysForbid();
     await this.tick.runAndReport();
     await this.replica.report();
     this.news.subscribe(async ({ generation, rewound }) => {
@@ -35,6 +40,12 @@ export class KeyUpkeep implements OnApplicationBootstrap {
       await this.replica.report();
     });
     this.news.start(this.config.keys.pollInterval);
+  }
+
+  private async refuseSettingsThatKeysForbid(): Promise<void> {
+    const { keys, now } = await this.store.look();
+    const problems = brokenBySettings(keys, this.config.tokens.accessTokenTtl, now);
+    if (problems.length > 0) throw new ConfigError(problems);
   }
 
   /** A successor is due by the clock, not by this job; the job only makes sure that there is one. */

@@ -1,11 +1,24 @@
-import { Body, Controller, Get, HttpCode, Param, Post, Req } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
 import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
 import { CurrentUser, FreshLogin, Roles, type AuthenticatedUser } from '../common/access.js';
+import { CONFIG, type Config } from '../config/config.js';
+import type { Actor } from '../database/change.js';
+import { forecast, type Forecast } from './forecast.js';
+import { KeyReplacement, type Source } from './key-replacement.js';
 import { KeyRotation } from './key-rotation.js';
 import { viewKey, type KeyView } from './key-view.js';
-import { kidParam, revokeBody, rotateBody } from './keys.schemas.js';
+import { kidParam, planQuery, renewBody, replaceStandbyBody, revokeBody, rotateBody } from './keys.schemas.js';
+import { receiptOf, type Receipt } from './receipt.js';
 import { SigningKeyStore } from './signing-key-store.js';
+
+type ForecastView = Omit<Forecast, 'at'> & { readonly at: string };
+
+interface ReplacementView {
+  readonly displaced: string | null;
+  readonly standby: string;
+  readonly takesOverAt: string;
+}
 
 /** The ring, for administrators. The same use-cases as the command line. */
 @ApiTags('keys')
@@ -16,6 +29,8 @@ export class KeysController {
   constructor(
     private readonly store: SigningKeyStore,
     private readonly rotation: KeyRotation,
+    private readonly replacement: KeyReplacement,
+    @Inject(CONFIG) private readonly config: Config,
   ) {}
 
   @Get()
@@ -37,6 +52,45 @@ export class KeysController {
     return { retired: retired?.kid ?? null, activated: activated.kid, forced, at: new Date(at).toISOString() };
   }
 
+  @Get('plan')
+  async plan(
+    @Query({ schema: planQuery }) { for: horizon }: z.output<typeof planQuery>,
+  ): Promise<{ events: ForecastView[] }> {
+    const { keys, now } = await this.store.all();
+    const { events } = forecast(keys, this.config.keys, now, now + horizon);
+    return { events: events.map((event) => ({ ...event, at: new Date(event.at).toISOString() })) };
+  }
+
+  @Post('replace-standby')
+  @HttpCode(200)
+  @FreshLogin()
+  replaceStandby(
+    @CurrentUser() user: AuthenticatedUser,
+    @Req() request: { id: string },
+    @Body({ schema: replaceStandbyBody }) body: z.output<typeof replaceStandbyBody>,
+  ): Promise<ReplacementView> {
+    return this.replace(
+      { userId: user.id, reason: body.reason, requestId: request.id },
+      { is: 'generated', algorithm: body.algorithm },
+    );
+  }
+
+  @Post('renew')
+  @HttpCode(200)
+  @FreshLogin()
+  renew(
+    @CurrentUser() user: AuthenticatedUser,
+    @Req() request: { id: string },
+    @Body({ schema: renewBody }) body: z.output<typeof renewBody>,
+  ): Promise<ReplacementView> {
+    return this.replace({ userId: user.id, reason: body.reason, requestId: request.id }, { is: 'renewed' });
+  }
+
+  private async replace(actor: Actor, source: Source): Promise<ReplacementView> {
+    const { displaced, standby, takesOverAt } = await this.replacement.replaceStandby(actor, source);
+    return { displaced: displaced?.kid ?? null, standby, takesOverAt: new Date(takesOverAt).toISOString() };
+  }
+
   @Post(':kid/revoke')
   @HttpCode(200)
   @FreshLogin()
@@ -45,17 +99,8 @@ export class KeysController {
     @Req() request: { id: string },
     @Param('kid', { schema: kidParam }) kid: string,
     @Body({ schema: revokeBody }) body: z.output<typeof revokeBody>,
-  ): Promise<{ revoked: string; signer: string | null; at: string; replicas: { live: number; following: number } }> {
-    const { at, revoked, signer, reach } = await this.rotation.revoke(
-      { userId: user.id, requestId: request.id },
-      kid,
-      body.reason,
-    );
-    return {
-      revoked: revoked.kid,
-      signer: signer?.kid ?? null,
-      at: new Date(at).toISOString(),
-      replicas: { ...reach },
-    };
+  ): Promise<Receipt> {
+    const outcome = await this.rotation.revoke({ userId: user.id, requestId: request.id }, kid, body.reason);
+    return receiptOf(outcome, this.config.keys, this.config.keys.offlineLimit);
   }
 }

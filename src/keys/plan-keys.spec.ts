@@ -2,13 +2,13 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { KeyturnError } from '../common/errors.js';
 import type { KeyPolicy } from '../config/config.js';
+import { afterPlan, afterTakeover } from './forecast.js';
 import {
   isSettled,
   planKeys,
   planRotation,
   samePair,
   type KeyPlan,
-  type Mint,
   type Readability,
   type Takeover,
 } from './plan-keys.js';
@@ -31,7 +31,7 @@ const nothing: Readability = { opensHere: () => false, opensAnywhere: () => fals
 
 /** What the database does with a plan, and by itself after a revocation: the model that the SQL specs hold the real one to. */
 class World {
-  keys: SigningKey[] = [];
+  keys: readonly SigningKey[] = [];
   /** Instants at which a revocation left nobody to sign. */
   readonly gaps: number[] = [];
 
@@ -39,43 +39,15 @@ class World {
 
   tick(readable: Readability = everything): KeyPlan {
     const plan = planKeys(this.keys, policy, this.now, readable);
-    if (plan.takeover) this.takeOver(plan.takeover);
-    for (const mint of plan.mints) this.publish(mint);
-    this.keys = this.keys.map((key) =>
-      plan.destroy.includes(key.version) ? { ...key, privateKeyDestroyedAt: this.now } : key,
-    );
+    this.keys = afterPlan(this.keys, plan, this.now).map((key) => ({
+      ...key,
+      thumbprint: key.thumbprint ?? `${key.version}`,
+    }));
     return plan;
   }
 
-  publish(mint: Mint): void {
-    const version = this.keys.length + 1;
-    this.endOpenWindow(mint.activatesAt);
-    this.keys.push({
-      ...mint,
-      version,
-      kid: `${version}-abcdefgh`,
-      algorithm: 'RS256',
-      signs: true,
-      origin: 'generated',
-      renewedFrom: null,
-      publicJwk: { kty: 'RSA' },
-      thumbprint: `${version}`,
-      publishedAt: this.now,
-      retiresAt: null,
-      expiresAt: null,
-      revokedAt: null,
-      revocationReason: null,
-      privateKeyDestroyedAt: null,
-    });
-  }
-
-  takeOver({ version, activation, at }: Takeover): void {
-    const standby = this.keys.find((key) => key.version === version);
-    this.keys = this.keys.map((key) => {
-      if (key.version === version) return { ...key, activation, activatesAt: at };
-      const meets = key.revokedAt === null && key.retiresAt === standby?.activatesAt;
-      return meets ? { ...key, retiresAt: at, expiresAt: at + key.verifyTail } : key;
-    });
+  takeOver(takeover: Takeover): void {
+    this.keys = afterTakeover(this.keys, takeover);
   }
 
   revoke(version: number): void {
@@ -102,14 +74,6 @@ class World {
         key.revokedAt === null && (key.retiresAt ?? 0) > this.now ? { ...key, retiresAt: null, expiresAt: null } : key,
       );
     }
-  }
-
-  private endOpenWindow(at: number): void {
-    this.keys = this.keys.map((key) =>
-      key.revokedAt === null && key.retiresAt === null
-        ? { ...key, retiresAt: at, expiresAt: at + key.verifyTail }
-        : key,
-    );
   }
 }
 
@@ -302,13 +266,8 @@ describe('planning keys', () => {
   it('relates HMAC keys, which have no thumbprint, through what they were renewed from', () => {
     const world = new World(1_000_000);
     world.tick();
-    world.publish({
-      activation: 'scheduled',
-      activatesAt: world.now + 99 * DAY,
-      lead: 1,
-      maxTokenTtl: 1,
-      verifyTail: 1,
-    });
+    world.now += policy.rotationInterval;
+    world.tick();
     const keys = world.keys.map((key) => ({ ...key, thumbprint: null, renewedFrom: key.version === 3 ? 1 : null }));
     const [first, second] = keys;
     expect(first && samePair(keys, first).map((key) => key.version)).toEqual([1, 3]);

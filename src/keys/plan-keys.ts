@@ -133,6 +133,19 @@ export function samePair(keys: readonly SigningKey[], key: SigningKey): readonly
   return keys.filter((other) => family.has(other.version));
 }
 
+/** Where a new standby fits: in the place of the one that waits, never before it was public for its lead. */
+export function planReplacement(
+  keys: readonly SigningKey[],
+  policy: KeyPolicy,
+  now: Instant,
+): { readonly mint: Mint; readonly displaced: SigningKey | undefined } {
+  const signer = signerAmong(keys, now);
+  const displaced = standbyAmong(keys, now);
+  if (!signer) return { mint: mint(keys.some((key) => key.signs) ? 'emergency' : 'bootstrap', now, policy), displaced };
+  const planned = displaced?.activatesAt ?? dueAfter(signer, policy, now);
+  return { mint: mint('scheduled', Math.max(planned, now + policy.publishLead), policy), displaced };
+}
+
 /** What a person asks of a rotation. */
 export interface RotationRequest {
   /** The version that is meant to retire: compare and set. */

@@ -52,10 +52,20 @@ export class Replica implements OnApplicationShutdown {
   }
 }
 
+/** A server that has not followed: cut off, or slow. */
+export interface SilentReplica {
+  readonly id: string;
+  /** Milliseconds since 1970, by the database's clock. */
+  readonly lastSeenAt: number;
+}
+
 /** How far the servers that are up have followed a change. */
 export interface Reach {
   readonly live: number;
   readonly following: number;
+  readonly silent: readonly SilentReplica[];
+  /** Milliseconds from the change until this was known. */
+  readonly after: number;
 }
 
 /** What is known of all servers, by whoever asks: also by a command line that is none itself. */
@@ -75,21 +85,41 @@ export class Replicas {
     }
   }
 
-  /** Waits until every live replica knows of the key event `generation`, at most `patience` milliseconds. */
-  async follow(generation: number, patience: number): Promise<Reach> {
+  /**
+   * Waits until every live replica knows of the key event `generation`, at most `patience` milliseconds.
+   * @param since when the change happened, by the database's clock
+   */
+  async follow(generation: number, since: number, patience: number): Promise<Reach> {
     const until = performance.now() + patience;
     for (;;) {
-      const reach = await this.reach(generation);
-      if (reach.following === reach.live || performance.now() >= until) return reach;
+      const reach = await this.reach(generation, since);
+      if (reach.silent.length === 0 || performance.now() >= until) return reach;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }
 
-  private async reach(generation: number): Promise<Reach> {
-    const [row] = await this.dataSource.query<{ live: number; following: number }[]>(
-      `SELECT count(*)::integer AS live, count(*) FILTER (WHERE generation >= $1)::integer AS following FROM keyturn.replicas WHERE ${LIVE}`,
+  /** How many live replicas there are, and how many of them hold a key-encryption key. @throws KeyturnError `database_unavailable` */
+  async holding(kekId: string): Promise<{ readonly live: number; readonly holding: number }> {
+    try {
+      const [row] = await this.dataSource.query<{ live: number; holding: number }[]>(
+        `SELECT count(*)::integer AS live, count(*) FILTER (WHERE $1 = ANY (kek_ids))::integer AS holding FROM keyturn.replicas WHERE ${LIVE}`,
+        [kekId],
+      );
+      return row ?? { live: 0, holding: 0 };
+    } catch (error) {
+      throw asKeyturnError(error);
+    }
+  }
+
+  private async reach(generation: number, since: number): Promise<Reach> {
+    const rows = await this.dataSource.query<{ id: string; follows: boolean; last_seen_at: Date; now: Date }[]>(
+      `SELECT id, generation >= $1 AS follows, last_seen_at, keyturn.clock() AS now FROM keyturn.replicas WHERE ${LIVE} ORDER BY started_at`,
       [generation],
     );
-    return row ?? { live: 0, following: 0 };
+    const silent = rows
+      .filter((row) => !row.follows)
+      .map((row) => ({ id: row.id, lastSeenAt: row.last_seen_at.getTime() }));
+    const after = Math.max(0, (rows[0]?.now.getTime() ?? since) - since);
+    return { live: rows.length, following: rows.length - silent.length, silent, after };
   }
 }

@@ -3,6 +3,7 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { CONFIG, type Config } from '../config/config.js';
 import { PasswordHasher } from './password/password-hasher.js';
 import { User } from './user.entity.js';
+import { UserDirectory } from './user-directory.js';
 import { UserStore } from './user-store.js';
 import { UsersService } from './users.service.js';
 
@@ -20,8 +21,9 @@ const HASH_QUEUE = 64;
         new PasswordHasher({ concurrency: config.passwordHashConcurrency, queue: HASH_QUEUE }),
     },
     UserStore,
+    UserDirectory,
     UsersService,
   ],
-  exports: [UsersService],
+  exports: [UsersService, UserDirectory],
 })
 export class UsersModule {}

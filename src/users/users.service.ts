@@ -22,13 +22,27 @@ export class UsersService {
    * @throws KeyturnError `invalid_credentials`, `busy`, `database_unavailable`
    */
   async authenticate(username: string, password: string): Promise<User> {
-    const user = await this.store.findForLogin(username);
+    const user = await this.passes(await this.store.findForLogin(username), password);
+    if (!user) throw new KeyturnError('invalid_credentials', 'The username or the password is wrong.');
+    return user;
+  }
+
+  /**
+   * Is it still they? For what a session alone does not allow.
+   * @throws KeyturnError `invalid_credentials`, `busy`, `database_unavailable`
+   */
+  async reauthenticate(id: string, password: string): Promise<User> {
+    const user = await this.passes(await this.store.findForReauthentication(id), password);
+    if (!user) throw new KeyturnError('invalid_credentials', 'The current password is wrong.');
+    return user;
+  }
+
+  /** The user, when this is their password and they may log in. Takes as long for anybody. */
+  private async passes(user: User | null, password: string): Promise<User | undefined> {
     const phc = user?.passwordHash ?? null;
     const right = phc === null ? await this.hasher.verifyDummy(password) : await this.hasher.verify(phc, password);
-    if (!user || phc === null || !right || user.disabledAt !== null) {
-      throw new KeyturnError('invalid_credentials', 'The username or the password is wrong.');
-    }
-    if (this.hasher.needsRehash(phc)) await this.rehash(user.id, password);
+    if (!user || phc === null || !right || user.disabledAt !== null) return undefined;
+    if (this.hasher.needsRehash(phc)) await this.rehash(user.id, phc, password);
     return user;
   }
 
@@ -82,9 +96,9 @@ export class UsersService {
     return this.hasher.hash(password);
   }
 
-  private async rehash(id: string, password: string): Promise<void> {
+  private async rehash(id: string, phc: string, password: string): Promise<void> {
     try {
-      await this.store.rehash(id, await this.hasher.hash(password));
+      await this.store.rehash(id, phc, await this.hasher.hash(password));
     } catch (error) {
       // The login itself is good; the next one tries again.
       this.logger.warn(

@@ -2,16 +2,12 @@ import type { KeyObject } from 'node:crypto';
 import { Injectable, Logger } from '@nestjs/common';
 import { JwtService } from '@nestjs/jwt';
 import { KeyturnError } from '../../common/errors.js';
-import { privateKeyFrom } from '../key-material.js';
 import { KeyRing } from '../ring/key-ring.js';
-import type { SigningKey } from '../signing-key.js';
-import type { KeySet, Seal, StoredKey } from '../signing-key-store.js';
-import { CannotOpen, KeyEncryptionKeys } from './key-encryption-keys.js';
+import type { KeySet } from '../signing-key-store.js';
+import type { Seal } from '../signing-key-writes.js';
+import { CannotOpen } from './key-encryption-keys.js';
+import { KeySealing } from './key-sealing.js';
 import { KeyVault, type Claims } from './key-vault.js';
-
-/** A sealed half belongs to one row: moved beside another, it does not open. */
-const binding = (key: Pick<SigningKey, 'kid' | 'version' | 'algorithm'>): string =>
-  `${key.kid}|${key.version}|${key.algorithm}`;
 
 /** Opens the private halves that lie sealed in the database, and signs in this process. */
 @Injectable()
@@ -21,7 +17,7 @@ export class LocalKeyVault extends KeyVault {
   private troubles: ReadonlyMap<number, string> = new Map();
 
   constructor(
-    private readonly keks: KeyEncryptionKeys,
+    private readonly sealing: KeySealing,
     private readonly ring: KeyRing,
     private readonly jwt: JwtService,
   ) {
@@ -35,7 +31,7 @@ export class LocalKeyVault extends KeyVault {
     for (const { key, sealed } of keys) {
       if (!sealed || key.revokedAt !== null) continue;
       try {
-        opened.set(key.version, this.opened.get(key.version) ?? this.open(key, sealed));
+        opened.set(key.version, this.opened.get(key.version) ?? this.sealing.open(key, sealed));
       } catch (error) {
         if (!(error instanceof CannotOpen)) throw error;
         troubles.set(key.version, error.message);
@@ -47,7 +43,7 @@ export class LocalKeyVault extends KeyVault {
     this.troubles = troubles;
   }
 
-  readonly seal: Seal = (bytes, key) => this.keks.seal(bytes, binding(key));
+  readonly seal: Seal = (material, owner) => this.sealing.seal(material, owner);
 
   opens(version: number): boolean {
     return this.opened.has(version);
@@ -63,7 +59,7 @@ export class LocalKeyVault extends KeyVault {
   }
 
   get kekIds(): readonly string[] {
-    return this.keks.ids;
+    return this.sealing.kekIds;
   }
 
   /** The secret of an HMAC key, which also verifies. */
@@ -91,9 +87,5 @@ export class LocalKeyVault extends KeyVault {
         privateKey,
       },
     );
-  }
-
-  private open(key: SigningKey, sealed: NonNullable<StoredKey['sealed']>): KeyObject {
-    return privateKeyFrom(key.algorithm, this.keks.open(sealed, binding(key)));
   }
 }

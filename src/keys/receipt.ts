@@ -1,0 +1,39 @@
+import type { KeyPolicy } from '../config/config.js';
+import type { RevocationOutcome } from './key-rotation.js';
+
+/** What a revocation is answered with. Times are ISO 8601 in UTC. */
+export interface Receipt {
+  readonly revoked: string;
+  /** kid of the key that signs now; null: nobody, until a running server makes one. */
+  readonly signer: string | null;
+  readonly at: string;
+  readonly replicas: {
+    readonly live: number;
+    readonly following: number;
+    readonly afterMilliseconds: number;
+    /** Servers that were not seen to follow. Cut off from the database, they stop verifying at `verifiesAtMostUntil`. */
+    readonly silent: readonly { readonly id: string; readonly verifiesAtMostUntil: string }[];
+  };
+  /** By then no cache that honours `max-age` shows the key any more. */
+  readonly outsideCachesBy: string;
+}
+
+const iso = (instant: number): string => new Date(instant).toISOString();
+
+/** @param offlineLimit how long a server that is cut off goes on verifying, in milliseconds */
+export const receiptOf = (
+  { at, revoked, signer, reach }: RevocationOutcome,
+  policy: Pick<KeyPolicy, 'jwksMaxAge'>,
+  offlineLimit: number,
+): Receipt => ({
+  revoked: revoked.kid,
+  signer: signer?.kid ?? null,
+  at: iso(at),
+  replicas: {
+    live: reach.live,
+    following: reach.following,
+    afterMilliseconds: reach.after,
+    silent: reach.silent.map(({ id, lastSeenAt }) => ({ id, verifiesAtMostUntil: iso(lastSeenAt + offlineLimit) })),
+  },
+  outsideCachesBy: iso(at + policy.jwksMaxAge),
+});

@@ -1,0 +1,35 @@
+import type { KeyObject } from 'node:crypto';
+import { Injectable } from '@nestjs/common';
+import { privateBytes, privateKeyFrom, type KeyMaterial } from '../key-material.js';
+import type { SigningKey } from '../signing-key.js';
+import { KeyEncryptionKeys, type Sealed } from './key-encryption-keys.js';
+
+/** The row that a private half belongs to. Moved beside another, it does not open. */
+export type Owner = Pick<SigningKey, 'kid' | 'version' | 'algorithm'>;
+
+const binding = ({ kid, version, algorithm }: Owner): string => `${kid}|${version}|${algorithm}`;
+
+/** Seals private halves for the rows they lie beside, and opens them. */
+@Injectable()
+export class KeySealing {
+  constructor(private readonly keks: KeyEncryptionKeys) {}
+
+  seal(material: Pick<KeyMaterial, 'privateKey'>, owner: Owner): Sealed {
+    return this.keks.seal(privateBytes(material), binding(owner));
+  }
+
+  /** @throws CannotOpen */
+  open(owner: Owner, sealed: Sealed): KeyObject {
+    return privateKeyFrom(owner.algorithm, this.keks.open(sealed, binding(owner)));
+  }
+
+  /** The same secret under the current key-encryption key. @throws CannotOpen */
+  reseal(owner: Owner, sealed: Sealed): Sealed {
+    return this.keks.seal(this.keks.open(sealed, binding(owner)), binding(owner));
+  }
+
+  /** Ids of the key-encryption keys held here; the first is current. */
+  get kekIds(): readonly string[] {
+    return this.keks.ids;
+  }
+}
