@@ -1,4 +1,4 @@
-import type { Algorithm } from '../keys/signing-key.js';
+import type { Algorithm } from './settings.js';
 
 /** What the whole server is configured with. Lengths of time are milliseconds. */
 export interface Config {

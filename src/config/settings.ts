@@ -45,6 +45,9 @@ export const ALGORITHMS = [
   ...(['ES256', 'ES384', 'ES512', 'HS256', 'HS384', 'HS512'] as const),
 ] as const;
 
+/** JWS algorithm of a signing key. */
+export type Algorithm = (typeof ALGORITHMS)[number];
+
 /** Every setting of Keyturn, in the order a reader wants them. The one owner of their names, defaults and meaning. */
 export const SETTINGS = {
   NODE_ENV: setting(

@@ -1,16 +1,16 @@
 import { Injectable } from '@nestjs/common';
-import { Clock } from '../common/clock.js';
 
 /**
  * The database's clock, carried on between readings by this machine's monotonic timer. A wrong or jumping wall clock here
  * changes nothing.
  */
 @Injectable()
-export class DatabaseClock extends Clock {
+export class DatabaseClock {
   /** Database time minus monotonic time; before the first reading, this machine's own opinion. */
   private offset = Date.now() - performance.now();
   private readAt: number | undefined;
 
+  /** Milliseconds since 1970. */
   now(): number {
     return Math.round(performance.now() + this.offset);
   }

@@ -1,8 +1,7 @@
 import type { JWK } from 'jose';
-import type { ALGORITHMS } from '../config/settings.js';
+import type { Algorithm } from '../config/settings.js';
 
-/** JWS algorithm of a signing key (RFC 7518 section 3.1). */
-export type Algorithm = (typeof ALGORITHMS)[number];
+export type { Algorithm };
 export type Origin = 'generated' | 'imported' | 'renewed';
 /** How a signing window begins. */
 export type Activation = 'bootstrap' | 'scheduled' | 'early' | 'forced' | 'emergency';
