@@ -7,6 +7,7 @@ import { ConfigError, loadConfig, type Environment } from './config/load-config.
 import { SYSTEM } from './database/change.js';
 import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.js';
 import { DatabaseProblem, openDatabase, type OpenDatabase } from './database/open-database.js';
+import { loadKeyEncryptionKeys } from './keys/vault/load-key-encryption-keys.js';
 import { LocalKeyVault } from './keys/vault/local-key-vault.js';
 import { KeyRing } from './keys/ring/key-ring.js';
 import { PinoLogger } from './ops/logger.js';
@@ -43,6 +44,7 @@ export async function run(
   signal?: AbortSignal,
 ): Promise<RunningServer> {
   const config = await withPort(configured);
+  loadKeyEncryptionKeys(config); // a bad one is told now, before anything is begun
   const say = (line: string): void => void (config.production || out.write(`  ${line}\n`));
   const database = await openDatabase(config, { runMigrations: config.database.migrateOnStart, log: say });
   let app: NestFastifyApplication | undefined;
@@ -69,29 +71,38 @@ const addressOf = ({ http: { host, port } }: Config): string =>
 
 /** A port that the system chose must be known before the first token names its issuer. */
 async function withPort(config: Config): Promise<Config> {
-  if (config.http.port !== 0) return config;
-  const port = await new Promise<number>((resolve, reject) => {
-    const probe = createTcpServer().once('error', reject);
-    probe.listen(0, config.http.host, () => {
-      const address = probe.address();
-      probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+  const { host, port } = config.http;
+  if (port !== 0) return config;
+  try {
+    const chosen = await new Promise<number>((resolve, reject) => {
+      const probe = createTcpServer().once('error', reject);
+      probe.listen(0, host, () => {
+        const address = probe.address();
+        probe.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
+      });
     });
-  });
-  return { ...config, http: { ...config.http, port } };
+    return { ...config, http: { ...config.http, port: chosen } };
+  } catch (error) {
+    throw cannotListen(error, config);
+  }
 }
 
-async function listen(app: NestFastifyApplication, { http: { host, port } }: Config): Promise<void> {
+function cannotListen(error: unknown, { http: { host, port } }: Config): unknown {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (code === 'EADDRINUSE')
+    return new ConfigError([
+      `PORT ${port} on ${host} is in use. Stop what uses it, or type: PORT=${port + 1} npm start`,
+    ]);
+  if (['EACCES', 'EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN'].includes(code))
+    return new ConfigError([`HOST ${host} and PORT ${port} cannot be listened on (${code})`]);
+  return error;
+}
+
+async function listen(app: NestFastifyApplication, config: Config): Promise<void> {
   try {
-    await app.listen(port, host);
+    await app.listen(config.http.port, config.http.host);
   } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (code === 'EADDRINUSE')
-      throw new ConfigError([
-        `PORT ${port} on ${host} is in use. Stop what uses it, or type: PORT=${port + 1} npm start`,
-      ]);
-    if (code === 'EACCES' || code === 'EADDRNOTAVAIL')
-      throw new ConfigError([`HOST ${host} and PORT ${port} cannot be listened on (${code})`]);
-    throw error;
+    throw cannotListen(error, config);
   }
 }
 

@@ -18,7 +18,7 @@ const horizon = (text: string): number => {
   return milliseconds;
 };
 
-const assignment = (text: string, before: Readonly<Record<string, string>>): Readonly<Record<string, string>> => {
+const assignment = (text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> => {
   const [, name, value] = /^([A-Z_]+)=(.+)$/.exec(text) ?? [];
   if (name === undefined || value === undefined || !(name in SETTINGS))
     throw new InvalidArgumentError('Write NAME=value with a setting of docs/configuration.md.');
@@ -28,21 +28,21 @@ const assignment = (text: string, before: Readonly<Record<string, string>>): Rea
 export const keysPlanCommand = (): Command =>
   new Command('plan')
     .description('the schedule ahead over the real keys, and a dry run of settings')
-    .option('--for <time>', 'how far to look: 90d, 26w, 6mo, 1y', horizon, horizon('6mo'))
-    .option('--set <NAME=value>', 'as if this setting were changed; may be given again', assignment, {})
+    .option('--for <time>', 'how far to look: 90d, 26w, 6mo, 1y (default: 6mo)', horizon)
+    .option('--set <NAME=value>', 'as if this setting were changed; may be given again', assignment)
     .option('--json', 'for scripts')
     .addHelpText(
       'after',
       '\nExamples:\n  keyturn keys plan --for 1y\n  keyturn keys plan --set KEY_ROTATION_INTERVAL=7d\n  keyturn keys plan --set ACCESS_TOKEN_TTL=2h     # says which rule and which key forbid it',
     )
-    .action((options: { for: number; set: Readonly<Record<string, string>>; json?: boolean }) =>
+    .action((options: { for?: number; set?: Readonly<Record<string, string>>; json?: boolean }) =>
       withContext(async (context) => {
         const { keys, now } = await context.get(SigningKeyStore).all();
         // Throws with every rule between settings that the change would break.
         const config = loadConfig({ ...environment, ...options.set });
         const broken = brokenBySettings(keys, config.tokens.accessTokenTtl, now);
         if (broken.length > 0) throw new CommandError(broken.join('\n'));
-        const until = now + options.for;
+        const until = now + (options.for ?? horizon('6mo'));
         const ahead = forecast(keys, config.keys, now, until);
         if (options.json)
           return printJson(ahead.events.map((event) => ({ ...event, at: new Date(event.at).toISOString() })));

@@ -9,6 +9,9 @@ export const canDraw = (environment: Readonly<Record<string, string | undefined>
   environment['TERM'] !== 'dumb' &&
   /utf-?8/i.test(environment['LC_ALL'] || environment['LC_CTYPE'] || environment['LANG'] || '');
 
+/** `2026-12-23` */
+const day = (instant: number): string => new Date(instant).toISOString().slice(0, 10);
+
 /** One bar a key over time: published, signs, verifies; a line where now is. */
 export function timeline(keys: readonly SigningKey[], now: number, from: number, until: number, draw: boolean): string {
   const marks = draw ? BLOCKS : PLAIN;
@@ -20,7 +23,6 @@ export function timeline(keys: readonly SigningKey[], now: number, from: number,
       if (column === nowColumn) return marks.now;
       return marks[phaseAt(key, from + (column + 0.5) * step)];
     }).join('');
-  const day = (instant: number): string => new Date(instant).toISOString().slice(0, 10);
   const scale = `${' '.repeat(width)}  ${day(from)}${day(until).padStart(COLUMNS - 10)}`;
   const legend = `${' '.repeat(width)}  ${marks.published} published  ${marks.signs} signs  ${marks.verifies} verifies  ${marks.now} now`;
   return [scale, ...keys.map((key) => `${key.kid.padEnd(width)}  ${bar(key)}`), legend].join('\n');

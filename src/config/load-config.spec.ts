@@ -80,11 +80,19 @@ describe('values that cannot be read', () => {
     ['ISSUER', 'https://login.example.com/?tenant=1', /without query or fragment/],
     ['ISSUER', 'https://login.example.com/#top', /without query or fragment/],
     ['KEY_ROTATION_INTERVAL', '30', /length of time/],
-    ['KEY_ROTATION_INTERVAL', '59s', /at least 1min/],
-    ['KEY_POLL_INTERVAL', '10ms', /at least 50ms/],
+    ['KEY_ROTATION_INTERVAL', '59s', /from 1min to/],
+    ['KEY_ROTATION_INTERVAL', '9999d', /to 3650d/],
+    ['TRUSTED_PROXIES', '10.0.0.0/8,proxy', /CIDR ranges/],
+    ['TRUSTED_PROXIES', '10.0.0.0/33', /CIDR ranges/],
+    ['KEY_POLL_INTERVAL', '10ms', /from 50ms to 1min/],
     ['LOG_LEVEL', 'trace', /one of fatal, /],
   ])('%s=%s', (name, value, problem) => {
     expect(problemsOf({ [name]: value })).toEqual([expect.stringMatching(problem)]);
+  });
+
+  it('are named together with the rules that do not hold', () => {
+    const problems = problemsOf({ PORT: 'abc', NODE_ENV: 'production' });
+    expect(problems.map((problem) => problem.split(' ')[0])).toEqual(['PORT', 'DATABASE_URL', 'KEK_FILE', 'ISSUER']);
   });
 
   it('are all named at once', () => {

@@ -23,8 +23,10 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 export function loadConfig(environment: Environment): Config {
   const problems: string[] = [];
   const values = readSettings(environment, problems);
-  if (problems.length > 0) throw new ConfigError(problems);
-  problems.push(...relationsBroken(values), ...(values.NODE_ENV === 'production' ? productionProblems(values) : []));
+  const unread = Object.keys(SETTINGS).filter((name) => problems.some((problem) => problem.startsWith(`${name} `)));
+  const rules = [...relationsBroken(values), ...(values.NODE_ENV === 'production' ? productionProblems(values) : [])];
+  // A rule about a value that could not be read says nothing.
+  problems.push(...rules.filter((rule) => !unread.some((name) => new RegExp(`\\b${name}\\b`).test(rule))));
   if (problems.length > 0) throw new ConfigError(problems);
   return toConfig(values);
 }

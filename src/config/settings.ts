@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { z } from 'zod';
 import { duration } from './duration.js';
 
@@ -30,6 +31,21 @@ const oneOf = <const T extends readonly [string, ...string[]]>(values: T): z.Zod
     context.addIssue({ code: 'custom', message: `must be one of ${values.join(', ')}` });
     return z.NEVER;
   });
+
+/** Addresses or CIDR ranges, as Fastify's `trustProxy` takes them. */
+const networks = z.string().refine(
+  (text) =>
+    text.split(',').every((part) => {
+      const [address = '', bits, ...more] = part.trim().split('/');
+      const width = isIP(address) === 6 ? 128 : 32;
+      return (
+        isIP(address) !== 0 &&
+        more.length === 0 &&
+        (bits === undefined || (/^\d{1,3}$/.test(bits) && Number(bits) <= width))
+      );
+    }),
+  'must be addresses or CIDR ranges with commas between',
+);
 
 const postgresUrl = z.string().regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://');
 const httpUrl = z
@@ -69,7 +85,7 @@ export const SETTINGS = {
   AUDIENCE: optional(z.string().min(1), 'Claim `aud` of every token. Default: the issuer.'),
   CLIENT_ID: setting(z.string().min(1), 'keyturn-web', 'Claim `client_id` of every token (RFC 9068).'),
   TRUSTED_PROXIES: optional(
-    z.string().min(1),
+    networks,
     'Comma-separated addresses or CIDR ranges whose `X-Forwarded-*` headers are believed. Default: none.',
   ),
 
@@ -95,7 +111,7 @@ export const SETTINGS = {
     'none',
     '`transaction`: a pooler such as PgBouncer stands between; timeouts then come from the role, not from the connection.',
   ),
-  DATABASE_TIMEOUT: setting(duration(100), '2s', 'How long a connection, and each statement, may take.'),
+  DATABASE_TIMEOUT: setting(duration(100, 600_000), '2s', 'How long a connection, and each statement, may take.'),
 
   KEY_ALGORITHM: setting(
     oneOf(ALGORITHMS),
@@ -117,7 +133,7 @@ export const SETTINGS = {
     'Life of an access token. At most KEY_MAX_TOKEN_TTL of the keys that sign.',
   ),
   CLOCK_SKEW: setting(duration(0), '30s', 'How far clocks may differ. At most 60s.'),
-  KEY_POLL_INTERVAL: setting(duration(50), '500ms', 'How often a server asks the database for news.'),
+  KEY_POLL_INTERVAL: setting(duration(50, 60_000), '500ms', 'How often a server asks the database for news.'),
   KEY_REFRESH_BOUND: setting(duration(1_000), '30s', 'Silence after which a server counts as cut off.'),
   KEY_OFFLINE_LIMIT: setting(
     duration(1_000),

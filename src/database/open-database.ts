@@ -38,7 +38,11 @@ export async function openDatabase(
   const { url, migrationUrl } = config.database;
   if (url !== undefined) {
     const migrated = runMigrations
-      ? await explained(() => migrate(migrationUrl ?? url), migrationUrl ?? url)
+      ? await explained(
+          () => migrate(migrationUrl ?? url),
+          migrationUrl ?? url,
+          migrationUrl === url ? 'DATABASE_URL' : 'MIGRATION_DATABASE_URL',
+        )
       : undefined;
     const found = await explained(() => inspect(url), url);
     const description = `PostgreSQL ${found.version} on ${placeOf(url)}`;
@@ -112,16 +116,16 @@ const placeOf = (url: string): string => {
   return `${hostname || 'localhost'}:${port || '5432'}${pathname}`;
 };
 
-async function explained<T>(work: () => Promise<T>, url: string): Promise<T> {
+async function explained<T>(work: () => Promise<T>, url: string, setting = 'DATABASE_URL'): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (error instanceof DatabaseProblem) throw error;
-    throw new DatabaseProblem(explain(error, url), { cause: error });
+    throw new DatabaseProblem(explain(error, url, setting), { cause: error });
   }
 }
 
-function explain(error: unknown, url: string): string {
+function explain(error: unknown, url: string, setting: string): string {
   const first: unknown = error instanceof AggregateError ? error.errors[0] : error;
   const message = first instanceof Error ? first.message : 'unknown error';
   const code = first instanceof Error && 'code' in first ? first.code : undefined;
@@ -130,13 +134,13 @@ function explain(error: unknown, url: string): string {
   const makeRoles = `Type, as a role that may create roles:  psql -d ${new URL(url).pathname.slice(1) || 'keyturn'} -v ON_ERROR_STOP=1 -f ${ROLES_SQL}`;
   switch (code) {
     case 'ECONNREFUSED':
-      return `No Postgres answers on ${place}. Start it, or correct DATABASE_URL; without DATABASE_URL an embedded one is used.`;
+      return `No Postgres answers on ${place}. Start it, or correct ${setting}; without DATABASE_URL an embedded one is used.`;
     case 'ENOTFOUND':
     case 'EAI_AGAIN':
-      return `The host of ${place} is not known. Correct DATABASE_URL.`;
+      return `The host of ${place} is not known. Correct ${setting}.`;
     case '28P01':
     case '28000':
-      return `Postgres on ${place} refuses ${user}: ${message}. Correct the name or the password in DATABASE_URL.`;
+      return `Postgres on ${place} refuses ${user}: ${message}. Correct the name or the password in ${setting}.`;
     case '3D000':
       return `Postgres on ${place} has no such database. Create it:  createdb ${new URL(url).pathname.slice(1)}`;
     case '22023':

@@ -28,6 +28,9 @@ export function afterTakeover(
   });
 }
 
+/** Its window has no end yet. */
+const isOpen = (key: SigningKey): boolean => key.signs && key.revokedAt === null && key.retiresAt === null;
+
 function afterMint(keys: readonly SigningKey[], mint: Mint, now: Instant): readonly SigningKey[] {
   const version = Math.max(0, ...keys.map((key) => key.version)) + 1;
   const unborn: SigningKey = {
@@ -47,8 +50,7 @@ function afterMint(keys: readonly SigningKey[], mint: Mint, now: Instant): reado
     revocationReason: null,
     privateKeyDestroyedAt: null,
   };
-  const open = (key: SigningKey): boolean => key.signs && key.revokedAt === null && key.retiresAt === null;
-  return [...keys.map((key) => (open(key) ? endingAt(key, mint.activatesAt) : key)), unborn];
+  return [...keys.map((key) => (isOpen(key) ? endingAt(key, mint.activatesAt) : key)), unborn];
 }
 
 const endingAt = (key: SigningKey, at: Instant): SigningKey => ({
