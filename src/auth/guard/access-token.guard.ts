@@ -14,10 +14,20 @@ const FRESH_SECONDS = 15 * 60;
 
 type Request = GuardedRequest & CredentialRequest & { user?: AuthenticatedUser };
 
+/** Who may call a route. */
+interface Access {
+  readonly open: boolean;
+  /** One of these roles; undefined: any logged-in user. */
+  readonly wanted: readonly string[] | undefined;
+  readonly freshLogin: boolean;
+}
+
 /** Guards every route that is not `@Public()`. */
 @Injectable()
 export class AccessTokenGuard extends AuthGuard(STRATEGY) {
   private readonly logger = new Logger('Guard');
+  /** By controller, then by handler: a handler that two controllers inherit is two routes. */
+  private readonly access = new WeakMap<object, WeakMap<object, Access>>();
 
   constructor(
     private readonly reflector: Reflector,
@@ -27,23 +37,30 @@ export class AccessTokenGuard extends AuthGuard(STRATEGY) {
     super();
   }
 
-  override async canActivate(context: ExecutionContext): Promise<boolean> {
-    const targets = [context.getHandler(), context.getClass()];
-    if (this.reflector.getAllAndOverride<boolean>(PUBLIC, targets)) return true;
+  override canActivate(context: ExecutionContext): true | Promise<true> {
+    const access = this.accessTo(context);
+    if (access.open) return true;
     const request = context.switchToHttp().getRequest<Request>();
     const token = bearerToken(request);
     if (token === undefined)
       throw new KeyturnError('missing_token', 'This needs a login: send an access token as Authorization: Bearer.');
-    const user = await this.authenticate(context, request, token);
-    this.authorize(user, this.reflector.getAllAndOverride<readonly string[]>(ROLES, targets));
-    if (this.reflector.getAllAndOverride<boolean>(FRESH_LOGIN, targets)) this.refuseStaleLogin(user);
-    return true;
+    const user = this.recall(token);
+    if (!user) return this.authenticate(context, request, token).then((found) => this.authorize(found, access));
+    request.user = user;
+    return this.authorize(user, access);
+  }
+
+  /** A token seen before, judged without a promise: the steady state of a busy server. */
+  private recall(token: string): AuthenticatedUser | undefined {
+    try {
+      return this.verified.judge(token);
+    } catch (error) {
+      throw this.answerTo(error, token);
+    }
   }
 
   private async authenticate(context: ExecutionContext, request: Request, token: string): Promise<AuthenticatedUser> {
     try {
-      const seen = this.verified.judge(token);
-      if (seen) return (request.user = await seen);
       request.accessToken = token;
       await super.canActivate(context);
     } catch (error) {
@@ -70,15 +87,33 @@ export class AccessTokenGuard extends AuthGuard(STRATEGY) {
       : new KeyturnError('invalid_token', 'The access token is invalid', {}, { cause: error });
   }
 
-  private authorize({ roles }: AuthenticatedUser, wanted: readonly string[] | undefined): void {
-    if (wanted === undefined || wanted.some((role) => roles.includes(role))) return;
-    throw new KeyturnError('insufficient_scope', `This needs one of the roles: ${wanted.join(', ')}.`);
+  private authorize({ roles, authenticatedAt }: AuthenticatedUser, { wanted, freshLogin }: Access): true {
+    if (wanted !== undefined && !wanted.some((role) => roles.includes(role))) {
+      throw new KeyturnError('insufficient_scope', `This needs one of the roles: ${wanted.join(', ')}.`);
+    }
+    if (freshLogin && this.clock.now() / 1_000 - authenticatedAt > FRESH_SECONDS) {
+      throw new KeyturnError('fresh_login_required', 'This needs a login not older than 15 minutes. Log in again.', {
+        maxAge: FRESH_SECONDS,
+      });
+    }
+    return true;
   }
 
-  private refuseStaleLogin({ authenticatedAt }: AuthenticatedUser): void {
-    if (this.clock.now() / 1_000 - authenticatedAt <= FRESH_SECONDS) return;
-    throw new KeyturnError('fresh_login_required', 'This needs a login not older than 15 minutes. Log in again.', {
-      maxAge: FRESH_SECONDS,
-    });
+  /** What the decorators of a route say. They never change, so they are read once. */
+  private accessTo(context: ExecutionContext): Access {
+    const controller = context.getClass();
+    const handler = context.getHandler();
+    let routes = this.access.get(controller);
+    if (!routes) this.access.set(controller, (routes = new WeakMap()));
+    const known = routes.get(handler);
+    if (known) return known;
+    const targets = [handler, controller];
+    const access: Access = {
+      open: this.reflector.getAllAndOverride<boolean | undefined>(PUBLIC, targets) === true,
+      wanted: this.reflector.getAllAndOverride<readonly string[] | undefined>(ROLES, targets),
+      freshLogin: this.reflector.getAllAndOverride<boolean | undefined>(FRESH_LOGIN, targets) === true,
+    };
+    routes.set(handler, access);
+    return access;
   }
 }

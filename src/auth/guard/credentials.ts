@@ -5,18 +5,24 @@ export interface CredentialRequest {
   readonly raw: { readonly rawHeaders: readonly string[] };
 }
 
+const AUTHORIZATION = 'authorization';
+
 /**
  * The token of `Authorization: Bearer` (RFC 6750 section 2.1). Never from query or body.
  * @returns undefined when there are no credentials of ours
  * @throws KeyturnError `invalid_request` when there are two, or an empty one
  */
 export function bearerToken({ raw: { rawHeaders } }: CredentialRequest): string | undefined {
-  const values = rawHeaders.filter(
-    (_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === 'authorization',
-  );
-  if (values.length > 1)
-    throw new KeyturnError('invalid_request', 'The request has more than one Authorization header.');
-  const [, scheme, token] = /^([^ ]*) *(.*)$/s.exec(values[0] ?? '') ?? [];
+  let value: string | undefined;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    // The length is compared first: this runs on every guarded request, over every header.
+    const name = rawHeaders[index];
+    if (name?.length !== AUTHORIZATION.length || name.toLowerCase() !== AUTHORIZATION) continue;
+    if (value !== undefined)
+      throw new KeyturnError('invalid_request', 'The request has more than one Authorization header.');
+    value = rawHeaders[index + 1];
+  }
+  const [, scheme, token] = /^([^ ]*) *(.*)$/s.exec(value ?? '') ?? [];
   if (scheme?.toLowerCase() !== 'bearer') return undefined;
   // Whatever follows is the token: spaces in it make it a bad one, not another one.
   if (!token) throw new KeyturnError('invalid_request', 'The Authorization header names no token.');

@@ -33,13 +33,19 @@ export class SessionMemory {
    * @throws KeyturnError `database_unavailable` when it must be read and cannot
    */
   async find(id: string, ver: number): Promise<Session | undefined> {
-    const remembered = this.sessions.get(id);
-    // A refresh on another server moves the idle limit, and brings a newer ver: both are read once more before refusing.
-    if (remembered && remembered.ver >= ver && this.isLive(remembered)) return remembered;
+    const remembered = this.recall(id, ver);
+    if (remembered) return remembered;
     let read = await this.read(id);
     // A read under way when we joined it may have begun before the change that this token knows of.
     if (read && read.ver < ver) read = await this.readNow(id);
     return read && this.isLive(read) ? read : undefined;
+  }
+
+  /** The same from memory alone. */
+  recall(id: string, ver: number): Session | undefined {
+    const remembered = this.sessions.get(id);
+    // A refresh on another server moves the idle limit, and brings a newer ver: both are read once more before refusing.
+    return remembered && remembered.ver >= ver && this.isLive(remembered) ? remembered : undefined;
   }
 
   /** Takes a session out at once on the server that ended it; the others hear of it. */

@@ -5,6 +5,7 @@ import { DatabaseClock } from '../../database/database-clock.js';
 import { KeyRefresh } from '../../keys/ring/key-refresh.js';
 import type { RingKey } from '../../keys/ring/key-ring.js';
 import { SessionMemory } from '../session/session-memory.js';
+import type { Session } from '../session/session-store.js';
 import { MalformedToken, parseAccessToken, type AccessTokenClaims } from './parse-access-token.js';
 import { TokenSettings } from './token-settings.js';
 
@@ -58,26 +59,28 @@ export class AccessTokenVerifier {
     return { claims, key };
   }
 
-  /** Judges a token whose signature is good: key, time, session and user, all from memory. Runs on every request. */
+  /** Judges a token whose signature is good: key, time, session and user. Runs on every request. @throws TokenRefused, KeyturnError */
   async judge({ claims, key }: ResolvedToken): Promise<AuthenticatedUser> {
+    this.judgeClaims(claims, key);
+    return admit(claims, await this.sessions.find(claims.sid, claims.ver));
+  }
+
+  /** The same at once, or undefined when the session must be read first. @throws TokenRefused, KeyturnError */
+  judgeFromMemory({ claims, key }: ResolvedToken): AuthenticatedUser | undefined {
+    this.judgeClaims(claims, key);
+    const session = this.sessions.recall(claims.sid, claims.ver);
+    return session && admit(claims, session);
+  }
+
+  private judgeClaims(claims: AccessTokenClaims, key: RingKey): void {
     this.keys.refuseWhenCutOff();
     if (!this.keys.verifiesNow(key)) throw new TokenRefused('key_not_good');
-    if (claims.iss !== this.settings.issuer) throw new TokenRefused('issuer');
-    if (![claims.aud].flat().includes(this.settings.audience)) throw new TokenRefused('audience');
+    const { issuer, audience } = this.settings;
+    if (claims.iss !== issuer) throw new TokenRefused('issuer');
+    if (claims.aud !== audience && !(Array.isArray(claims.aud) && claims.aud.includes(audience)))
+      throw new TokenRefused('audience');
     this.judgeTimes(claims, key);
     if (!UUID.test(claims.sid) || !UUID.test(claims.sub)) throw new TokenRefused('session');
-    const session = await this.sessions.find(claims.sid, claims.ver);
-    if (!session || session.userId !== claims.sub) throw new TokenRefused('session');
-    if (session.ver !== claims.ver) throw new TokenRefused('user_changed');
-    return {
-      id: claims.sub,
-      username: session.username,
-      roles: claims.roles,
-      sessionId: claims.sid,
-      tokenId: claims.jti,
-      authenticatedAt: claims.auth_time,
-      expiresAt: claims.exp,
-    };
   }
 
   private judgeTimes({ iat, exp, nbf }: AccessTokenClaims, key: RingKey): void {
@@ -92,6 +95,21 @@ export class AccessTokenVerifier {
     if (nbf !== undefined && nbf * 1_000 > now + skew) throw new TokenRefused('not_yet');
     if (now >= exp * 1_000 + skew) throw new TokenRefused('expired');
   }
+}
+
+/** The user of a live session that is the token's own. @throws TokenRefused */
+function admit(claims: AccessTokenClaims, session: Session | undefined): AuthenticatedUser {
+  if (!session || session.userId !== claims.sub) throw new TokenRefused('session');
+  if (session.ver !== claims.ver) throw new TokenRefused('user_changed');
+  return {
+    id: claims.sub,
+    username: session.username,
+    roles: claims.roles,
+    sessionId: claims.sid,
+    tokenId: claims.jti,
+    authenticatedAt: claims.auth_time,
+    expiresAt: claims.exp,
+  };
 }
 
 function parse(token: string) {
