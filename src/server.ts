@@ -6,6 +6,7 @@ import { AppModule } from './app.module.js';
 import { TokenSettings } from './auth/token/token-settings.js';
 import { BODY_LIMIT, limitBodies } from './common/http/bodies.js';
 import { refuseOtherMethods } from './common/http/allowed-methods.js';
+import { answerClientError } from './common/http/client-errors.js';
 import { ProblemFilter } from './common/http/problem.filter.js';
 import { addSecurityHeaders } from './common/http/security-headers.js';
 import { validationPipe } from './common/http/validation.pipe.js';
@@ -26,6 +27,7 @@ export async function createServer(
     genReqId: () => randomUUID(),
     trustProxy: config.http.trustedProxies.length > 0 ? [...config.http.trustedProxies] : false,
     forceCloseConnections: 'idle',
+    clientErrorHandler: answerClientError,
     http: { headersTimeout: 10_000, maxHeaderSize: HEADER_LIMIT },
   });
   refuseOtherMethods(adapter.getInstance());

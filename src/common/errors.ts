@@ -21,6 +21,7 @@ export const ERROR_STATUS = {
   cross_origin: 403,
   not_found: 404,
   method_not_allowed: 405,
+  request_timeout: 408,
   payload_too_large: 413,
   unsupported_media_type: 415,
   too_many_attempts: 429,

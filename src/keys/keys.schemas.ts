@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { text } from '../common/text.js';
+import { sentence } from '../common/text.js';
 import { ALGORITHMS } from '../config/settings.js';
 import { parseHorizon } from './horizon.js';
 
-const reason = text(500);
+const reason = sentence(500);
 
 const horizon = z.string().transform((value, context) => {
   const milliseconds = parseHorizon(value);

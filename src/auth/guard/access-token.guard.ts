@@ -4,7 +4,7 @@ import { AuthGuard } from '@nestjs/passport';
 import { FRESH_LOGIN, PUBLIC, ROLES, type AuthenticatedUser } from '../../common/access.js';
 import { KeyturnError } from '../../common/errors.js';
 import { DatabaseClock } from '../../database/database-clock.js';
-import { TokenRefused } from '../token/access-token-verifier.js';
+import { AccessTokenVerifier, TokenRefused } from '../token/access-token-verifier.js';
 import { VerifiedTokens } from '../token/verified-tokens.js';
 import { STRATEGY, type GuardedRequest } from './access-token.strategy.js';
 import { bearerToken, type CredentialRequest } from './credentials.js';
@@ -31,6 +31,7 @@ export class AccessTokenGuard extends AuthGuard(STRATEGY) {
 
   constructor(
     private readonly reflector: Reflector,
+    private readonly verifier: AccessTokenVerifier,
     private readonly verified: VerifiedTokens,
     private readonly clock: DatabaseClock,
   ) {
@@ -61,8 +62,10 @@ export class AccessTokenGuard extends AuthGuard(STRATEGY) {
 
   private async authenticate(context: ExecutionContext, request: Request, token: string): Promise<AuthenticatedUser> {
     try {
-      request.accessToken = token;
+      const verification: NonNullable<GuardedRequest['verification']> = { token, verifier: this.verifier };
+      request.verification = verification;
       await super.canActivate(context);
+      if (verification.resolved) this.verified.remember(token, verification.resolved.claims, verification.resolved.key);
     } catch (error) {
       throw this.answerTo(error, token);
     }

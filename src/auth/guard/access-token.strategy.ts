@@ -2,13 +2,16 @@ import { Injectable } from '@nestjs/common';
 import { PassportStrategy } from '@nestjs/passport';
 import { Strategy } from 'passport-jwt';
 import type { AuthenticatedUser } from '../../common/access.js';
-import { AccessTokenVerifier, checkSignature, type ResolvedToken } from '../token/access-token-verifier.js';
-import { VerifiedTokens } from '../token/verified-tokens.js';
+import { checkSignature, type AccessTokenVerifier, type ResolvedToken } from '../token/access-token-verifier.js';
 
-/** Where the guard leaves the token it found, and the strategy what it made of it. */
+/** What the guard hands the strategy with a request, and the strategy leaves there. */
 export interface GuardedRequest {
-  accessToken?: string;
-  resolvedToken?: ResolvedToken;
+  verification?: {
+    readonly token: string;
+    /** The judge of the application that the request came to. */
+    readonly verifier: AccessTokenVerifier;
+    resolved?: ResolvedToken;
+  };
 }
 
 /**
@@ -42,17 +45,18 @@ export const STRATEGY = 'keyturn';
 
 type KeyCallback = (error: unknown, key?: string | Buffer) => void;
 
+function verificationOf({ verification }: GuardedRequest): NonNullable<GuardedRequest['verification']> {
+  if (!verification) throw new Error('the strategy was called by somebody else than our guard');
+  return verification;
+}
+
 /** Resolves the token's key. A failure is handed on as it is: the guard tells a bad token from keys that cannot be had. */
-async function handKey(
-  verifier: AccessTokenVerifier,
-  request: GuardedRequest,
-  token: string,
-  done: KeyCallback,
-): Promise<void> {
+async function handKey(request: GuardedRequest, token: string, done: KeyCallback): Promise<void> {
   let pinned: PinnedKey;
   try {
-    request.resolvedToken = await verifier.resolve(token);
-    pinned = new PinnedKey(request.resolvedToken.key);
+    const verification = verificationOf(request);
+    verification.resolved = await verification.verifier.resolve(token);
+    pinned = new PinnedKey(verification.resolved.key);
   } catch (error) {
     return done(error);
   }
@@ -60,26 +64,25 @@ async function handKey(
   return done(null, pinned as never);
 }
 
+/**
+ * Passport keeps one strategy of a name for the whole process, and two applications may live in it: so this one keeps nothing of its own,
+ * everything comes with the request.
+ */
 @Injectable()
 export class AccessTokenStrategy extends PassportStrategy(Strategy, STRATEGY) {
-  constructor(
-    private readonly verifier: AccessTokenVerifier,
-    private readonly verified: VerifiedTokens,
-  ) {
+  constructor() {
     super({
       passReqToCallback: true,
-      jwtFromRequest: (request: GuardedRequest) => request.accessToken ?? null,
+      jwtFromRequest: (request: GuardedRequest) => verificationOf(request).token,
       secretOrKeyProvider: (request: GuardedRequest, token: string, done: KeyCallback) =>
-        void handKey(verifier, request, token, done),
+        void handKey(request, token, done),
     });
   }
 
   /** After the signature is known to be good. */
   async validate(request: GuardedRequest): Promise<AuthenticatedUser> {
-    const { accessToken, resolvedToken } = request;
-    if (accessToken === undefined || !resolvedToken) throw new Error('validate() before a key was resolved');
-    const user = await this.verifier.judge(resolvedToken);
-    this.verified.remember(accessToken, resolvedToken.claims, resolvedToken.key);
-    return user;
+    const { verifier, resolved } = verificationOf(request);
+    if (!resolved) throw new Error('validate() before a key was resolved');
+    return verifier.judge(resolved);
   }
 }

@@ -55,6 +55,13 @@ describe('a refresh token', () => {
     expect(readRefreshToken(`${text}=`)).toBeUndefined();
   });
 
+  it('counts no further than its column', () => {
+    const token = firstRefreshToken(randomUUID());
+    expect(readRefreshToken(writeRefreshToken({ ...token, generation: 2 ** 30 }))).toBeDefined();
+    for (const generation of [2 ** 30 + 1, 2 ** 31, 2 ** 32 - 1])
+      expect(readRefreshToken(writeRefreshToken({ ...token, generation }))).toBeUndefined();
+  });
+
   it('is never read from anything else', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {

@@ -15,6 +15,8 @@ export interface RefreshToken {
 const PREFIX = 'ktr_';
 const UUID_BYTES = 16;
 const BYTES = UUID_BYTES + 4 + 32;
+/** Years of refreshing every second; the column that counts them holds twice as many. */
+const MOST_GENERATIONS = 2 ** 30;
 
 export const firstRefreshToken = (sessionId: string): RefreshToken => ({
   sessionId,
@@ -49,10 +51,12 @@ export function readRefreshToken(text: string): RefreshToken | undefined {
   if (!text.startsWith(PREFIX)) return undefined;
   const bytes = Buffer.from(text.slice(PREFIX.length), 'base64url');
   if (bytes.length !== BYTES || PREFIX + bytes.toString('base64url') !== text) return undefined;
+  const generation = bytes.readUInt32BE(UUID_BYTES);
+  if (generation > MOST_GENERATIONS) return undefined;
   const hex = bytes.toString('hex', 0, UUID_BYTES);
   return {
     sessionId: hex.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5'),
-    generation: bytes.readUInt32BE(UUID_BYTES),
+    generation,
     bits: bytes.subarray(UUID_BYTES + 4),
   };
 }

@@ -104,7 +104,8 @@ function admit(claims: AccessTokenClaims, session: Session | undefined): Authent
   return {
     id: claims.sub,
     username: session.username,
-    roles: claims.roles,
+    // Of the user, not of the token: whoever stole a signing key and a session gains no role by it.
+    roles: session.roles,
     sessionId: claims.sid,
     tokenId: claims.jti,
     authenticatedAt: claims.auth_time,
@@ -135,7 +136,8 @@ export function checkSignature(token: string, key: Pick<RingKey, 'algorithm' | '
       ignoreNotBefore: true,
     });
   } catch (error) {
-    if (error instanceof jsonwebtoken.JsonWebTokenError) throw new TokenRefused('signature', { cause: error });
-    throw error;
+    // The key is a typed KeyObject of the algorithm's kind, so whatever fails here is the token's fault; the library throws plain
+    // TypeErrors for an ECDSA signature of the wrong length.
+    throw new TokenRefused('signature', { cause: error });
   }
 }
