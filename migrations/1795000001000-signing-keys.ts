@@ -113,7 +113,7 @@ const TABLES = `
   );
   CREATE INDEX ix_signing_keys_renewed_from ON keyturn.signing_keys (renewed_from);
   CREATE INDEX ix_signing_keys_thumbprint ON keyturn.signing_keys (thumbprint);
-  CREATE INDEX ix_signing_keys_live ON keyturn.signing_keys (expires_at) WHERE revoked_at IS NULL;
+  CREATE INDEX ix_signing_keys_live ON keyturn.signing_keys (expires_at);
 
   COMMENT ON TABLE keyturn.signing_keys IS
     'One row a version of the key that signs access tokens. Timestamps are facts; rows are never deleted.';
@@ -139,7 +139,7 @@ const TABLES = `
   COMMENT ON COLUMN keyturn.signing_keys.private_key_destroyed_at IS 'When the sealed private half was deleted.';
   COMMENT ON INDEX keyturn.ix_signing_keys_renewed_from IS 'Serves the foreign key and the search for rows of the same pair.';
   COMMENT ON INDEX keyturn.ix_signing_keys_thumbprint IS 'Finds every row that holds the same pair.';
-  COMMENT ON INDEX keyturn.ix_signing_keys_live IS 'Keys that may still verify: what a replica loads.';
+  COMMENT ON INDEX keyturn.ix_signing_keys_live IS 'Keys that have not expired: what a replica loads.';
 
   CREATE TABLE keyturn.signing_key_secrets (
     version integer NOT NULL,

@@ -27,6 +27,8 @@ export async function createServer(
     genReqId: () => randomUUID(),
     trustProxy: config.http.trustedProxies.length > 0 ? [...config.http.trustedProxies] : false,
     forceCloseConnections: 'idle',
+    // What has reached us is answered as always; the answer says that the connection closes.
+    return503OnClosing: false,
     clientErrorHandler: answerClientError,
     http: { headersTimeout: 10_000, maxHeaderSize: HEADER_LIMIT },
   });

@@ -10,6 +10,7 @@ import { DatabaseProblem, openDatabase, type OpenDatabase } from './database/ope
 import { loadKeyEncryptionKeys } from './keys/vault/load-key-encryption-keys.js';
 import { LocalKeyVault } from './keys/vault/local-key-vault.js';
 import { KeyRing } from './keys/ring/key-ring.js';
+import { Draining } from './ops/health.controller.js';
 import { PinoLogger } from './ops/logger.js';
 import { createServer } from './server.js';
 import { UsersService } from './users/users.service.js';
@@ -25,10 +26,15 @@ export interface RunningServer {
 export async function start(environment: Environment, out: NodeJS.WritableStream): Promise<void> {
   try {
     const ending = new AbortController();
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort());
-    const server = await run(loadConfig(environment), out, ending.signal);
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => ending.abort(signal));
+    const config = loadConfig(environment);
+    const server = await run(config, out);
     if (!ending.signal.aborted)
       await new Promise((resolve) => ending.signal.addEventListener('abort', resolve, { once: true }));
+    server.app.get(Draining).begun = true;
+    // A person at the terminal waits for nothing; a balancer must notice first.
+    if (ending.signal.reason === 'SIGTERM')
+      await new Promise((resolve) => setTimeout(resolve, config.http.shutdownGrace));
     await server.stop();
   } catch (error) {
     if (!isExpected(error)) throw error;
@@ -38,11 +44,7 @@ export async function start(environment: Environment, out: NodeJS.WritableStream
 }
 
 /** Starts a server and prints where everything is. Whatever was begun is ended when a later step fails. */
-export async function run(
-  configured: Config,
-  out: NodeJS.WritableStream,
-  signal?: AbortSignal,
-): Promise<RunningServer> {
+export async function run(configured: Config, out: NodeJS.WritableStream): Promise<RunningServer> {
   const config = await withPort(configured);
   loadKeyEncryptionKeys(config); // a bad one is told now, before anything is begun
   const say = (line: string): void => void (config.production || out.write(`  ${line}\n`));
@@ -58,7 +60,6 @@ export async function run(
     app = await createServer(config, database.url, logger);
     await listen(app, config);
     await announce(app, config, database, say);
-    if (signal?.aborted) say('stopping');
     return { app, url: addressOf(config), stop };
   } catch (error) {
     await stop();

@@ -7,6 +7,7 @@ export interface Config {
     readonly host: string;
     readonly port: number;
     readonly trustedProxies: readonly string[];
+    readonly shutdownGrace: number;
   };
   readonly dataDir: string;
   readonly tokens: {

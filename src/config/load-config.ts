@@ -105,6 +105,7 @@ function toConfig(values: SettingValues): Config {
     http: {
       host: values.HOST,
       port: values.PORT,
+      shutdownGrace: values.SHUTDOWN_GRACE,
       trustedProxies: values.TRUSTED_PROXIES?.split(',').map((proxy) => proxy.trim()) ?? [],
     },
     dataDir: resolve(values.KEYTURN_DATA_DIR),

@@ -88,6 +88,11 @@ export const SETTINGS = {
     networks,
     'Comma-separated addresses or CIDR ranges whose `X-Forwarded-*` headers are believed. Default: none.',
   ),
+  SHUTDOWN_GRACE: setting(
+    duration(0, 600_000),
+    '1s',
+    'How long a server that gets SIGTERM goes on serving, not ready any more, before it closes: time for a balancer to notice. SIGINT does not wait.',
+  ),
 
   DATABASE_URL: optional(
     postgresUrl,

@@ -3,7 +3,7 @@ import { KeyturnError } from '../common/errors.js';
 import type { Actor } from '../database/change.js';
 import { planRotation, type RotationRequest } from './plan-keys.js';
 import { Replicas, type Reach } from './replicas.js';
-import { signerAmong, type Instant, type SigningKey } from './signing-key.js';
+import { signerAmong, standbyAmong, type Instant, type SigningKey } from './signing-key.js';
 import { SigningKeyStore } from './signing-key-store.js';
 
 /** What a rotation did. */
@@ -40,12 +40,14 @@ export class KeyRotation {
    * @throws KeyturnError `version_conflict`, `standby_too_young`, `key_change_refused`, `database_unavailable`
    */
   async rotate(actor: Actor, request: RotationRequest = {}): Promise<RotationOutcome> {
-    const opened = await this.replicas.openedAnywhere();
+    const { keys: seen, now: seenAt } = await this.store.look();
+    const standby = standbyAmong(seen, seenAt);
+    const shut = standby !== undefined && (await this.replicas.shut(standby.version));
     return this.store.change(actor, (keys, now) => {
       const takeover = planRotation(keys, now, request);
       const activated = keys.find((key) => key.version === takeover.version);
       if (!activated) throw new Error(`planned version ${takeover.version} is not among the keys read`);
-      if (opened.size > 0 && !opened.has(activated.version)) {
+      if (shut && activated.version === standby.version) {
         throw new KeyturnError(
           'key_change_refused',
           `No running server can open the private half of ${activated.kid}. Check KEK_FILE on the servers.`,

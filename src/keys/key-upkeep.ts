@@ -14,6 +14,8 @@ import { SigningKeyStore } from './signing-key-store.js';
 @Injectable()
 export class KeyUpkeep implements OnApplicationBootstrap {
   private readonly logger = new Logger('KeyUpkeep');
+  /** The key event after which it was last looked whether something is to be done. */
+  private lookedAt = -1;
 
   constructor(
     @Inject(CONFIG) private readonly config: Config,
@@ -32,8 +34,10 @@ export class KeyUpkeep implements OnApplicationBootstrap {
     await this.replica.report();
     this.news.subscribe(async ({ generation, rewound }) => {
       if (rewound) this.ring.generation = -1;
-      if (generation !== this.ring.generation) {
-        await this.refresh.atLeast(generation);
+      await this.refresh.atLeast(generation);
+      // Not compared with the ring: a login may have brought that up to date already, and still nobody has looked for a successor.
+      if (generation !== this.lookedAt) {
+        this.lookedAt = generation;
         // A revocation typed by hand heals here: a new standby appears at once, not at the next minute.
         await this.tick.runAndReport();
       }

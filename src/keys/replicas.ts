@@ -98,6 +98,20 @@ export class Replicas {
     }
   }
 
+  /** Do live replicas know of the version, and can none of them open its private half? Those that have not caught up say nothing. */
+  async shut(version: number): Promise<boolean> {
+    try {
+      const [row] = await this.dataSource.query<{ shut: boolean }[]>(
+        `SELECT count(*) > 0 AND count(*) FILTER (WHERE $1 = ANY (opens)) = 0 AS shut
+         FROM keyturn.replicas WHERE ${LIVE} AND generation >= keyturn.key_generation()`,
+        [version],
+      );
+      return row?.shut ?? false;
+    } catch (error) {
+      throw asKeyturnError(error);
+    }
+  }
+
   /** How many live replicas there are, and how many of them hold a key-encryption key. @throws KeyturnError `database_unavailable` */
   async holding(kekId: string): Promise<{ readonly live: number; readonly holding: number }> {
     try {

@@ -22,10 +22,10 @@ export interface KeySet {
 }
 
 /**
- * Keys that can still sign or verify, those whose private half is still there, and the newest of either kind. History is not read:
- * its length changes nothing here.
+ * Keys that have not expired, revoked ones included (their tokens still come, and must be refused at once), those whose private half is
+ * still there, and the newest of either kind. History is not read: its length changes nothing here.
  */
-const LIVE = `(k.revokedAt IS NULL AND (k.expiresAt IS NULL OR k.expiresAt > (SELECT keyturn.clock())))
+const LIVE = `k.expiresAt IS NULL OR k.expiresAt > (SELECT keyturn.clock())
   OR (k.signs AND k.privateKeyDestroyedAt IS NULL)
   OR k.version IN (SELECT max(version) FROM keyturn.signing_keys GROUP BY signs)`;
 

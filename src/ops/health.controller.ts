@@ -1,13 +1,4 @@
-import {
-  Controller,
-  Get,
-  Header,
-  HttpCode,
-  Inject,
-  Injectable,
-  Res,
-  type BeforeApplicationShutdown,
-} from '@nestjs/common';
+import { Controller, Get, Header, HttpCode, Inject, Injectable, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { Public } from '../common/access.js';
 import { CONFIG, type Config } from '../config/config.js';
@@ -31,12 +22,8 @@ export interface Readiness {
 
 /** Is this server on its way out? A balancer should hear of it before the listener closes. */
 @Injectable()
-export class Draining implements BeforeApplicationShutdown {
+export class Draining {
   begun = false;
-
-  beforeApplicationShutdown(): void {
-    this.begun = true;
-  }
 }
 
 @ApiTags('operations')
