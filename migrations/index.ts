@@ -4,6 +4,9 @@ import { UsersAndSessions1795000002000 } from './1795000002000-users-and-session
 import { AuditLog1795000003000 } from './1795000003000-audit-log.js';
 import { AuditViews1795000004000 } from './1795000004000-audit-views.js';
 import { News1795000005000 } from './1795000005000-news.js';
+import { AuditProof1795000006000 } from './1795000006000-audit-proof.js';
+import { UserAdministration1795000007000 } from './1795000007000-user-administration.js';
+import { RestoreBackup1795000008000 } from './1795000008000-restore-backup.js';
 
 /** Every migration, oldest first: an explicit list, so that what runs is what was reviewed. */
 export const migrations = [
@@ -13,4 +16,7 @@ export const migrations = [
   AuditLog1795000003000,
   AuditViews1795000004000,
   News1795000005000,
+  AuditProof1795000006000,
+  UserAdministration1795000007000,
+  RestoreBackup1795000008000,
 ];

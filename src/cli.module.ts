@@ -1,10 +1,10 @@
 import { Module, type DynamicModule } from '@nestjs/common';
+import { UserAdministrationModule } from './auth/administration/user-administration.module.js';
 import type { Config } from './config/config.js';
 import { ConfigModule } from './config/config.module.js';
 import { DatabaseModule } from './database/database.module.js';
 import { KeyAdministrationModule } from './keys/key-administration.module.js';
 import { KeyCustodyModule } from './keys/key-custody.module.js';
-import { UsersModule } from './users/users.module.js';
 
 /** The command line: the same use-cases as the server, without HTTP, scheduler, poll, and without key-encryption keys unless a command asks. */
 @Module({})
@@ -17,7 +17,7 @@ export class CliModule {
         ConfigModule.register(config),
         DatabaseModule.register(databaseUrl, config.database, 'keyturn cli'),
         custody ? KeyCustodyModule : KeyAdministrationModule,
-        UsersModule,
+        UserAdministrationModule,
       ],
     };
   }

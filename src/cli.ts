@@ -1,7 +1,11 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
+import { auditVerifyCommand } from './cli/audit-verify.command.js';
 import { CommandError } from './cli/command-error.js';
 import { kekNewCommand } from './cli/kek-new.command.js';
+import { keysExportCommand } from './cli/keys-export.command.js';
+import { keysImportCommand } from './cli/keys-import.command.js';
+import { keysBackupCommand, keysRestoreCommand } from './cli/keys-backup.commands.js';
 import { keysListCommand } from './cli/keys-list.command.js';
 import { keysPlanCommand } from './cli/keys-plan.command.js';
 import { keysRenewCommand, keysReplaceStandbyCommand } from './cli/keys-replace.commands.js';
@@ -10,7 +14,11 @@ import { keysRevokeCommand } from './cli/keys-revoke.command.js';
 import { keysRotateCommand } from './cli/keys-rotate.command.js';
 import { migrateCommand } from './cli/migrate.command.js';
 import { sqlCommand } from './cli/sql.command.js';
+import { tokenInspectCommand } from './cli/token-inspect.command.js';
 import { usersCreateCommand } from './cli/users-create.command.js';
+import { usersListCommand } from './cli/users-list.command.js';
+import { usersResetPasswordCommand } from './cli/users-reset-password.command.js';
+import { usersDisableCommand, usersEnableCommand } from './cli/users-standing.commands.js';
 import { KeyturnError } from './common/errors.js';
 import { KEYTURN_VERSION } from './common/version.js';
 import { ConfigError } from './config/load-config.js';
@@ -38,10 +46,24 @@ const program = new Command('keyturn')
       keysRevokeCommand(),
       keysReplaceStandbyCommand(),
       keysRenewCommand(),
+      keysImportCommand(),
+      keysExportCommand(),
       keysResealCommand(),
+      keysBackupCommand(),
+      keysRestoreCommand(),
     ]),
   )
-  .addCommand(group('users', 'who may log in', [usersCreateCommand()]))
+  .addCommand(
+    group('users', 'who may log in', [
+      usersCreateCommand(),
+      usersListCommand(),
+      usersDisableCommand(),
+      usersEnableCommand(),
+      usersResetPasswordCommand(),
+    ]),
+  )
+  .addCommand(group('token', 'access tokens', [tokenInspectCommand()]))
+  .addCommand(group('audit', 'the history, and whether it is whole', [auditVerifyCommand()]))
   .addCommand(group('kek', 'key-encryption keys', [kekNewCommand()]))
   .addCommand(sqlCommand());
 

@@ -13,9 +13,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   keys: [],
   users: [],
   auth: ['keys', 'users'],
-  console: ['auth', 'keys', 'users'],
-  ops: ['keys', 'users', 'auth'],
-  cli: ['keys', 'users', 'auth'],
+  audit: ['keys', 'users'],
+  console: ['auth', 'audit', 'keys', 'users'],
+  ops: ['keys', 'users', 'auth', 'audit'],
+  cli: ['keys', 'users', 'auth', 'audit'],
   demo: ['cli', 'auth', 'keys', 'users'],
 };
 const FOUNDATIONS = ['config', 'common', 'database'];

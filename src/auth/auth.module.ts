@@ -3,16 +3,17 @@ import { APP_GUARD } from '@nestjs/core';
 import { PassportModule } from '@nestjs/passport';
 import { CONFIG, type Config } from '../config/config.js';
 import { KeysModule } from '../keys/keys.module.js';
-import { UsersModule } from '../users/users.module.js';
+import { AccountController } from './account/account.controller.js';
+import { OwnAccount } from './account/own-account.js';
+import { UserAdministrationModule } from './administration/user-administration.module.js';
+import { UserSessionsController } from './administration/user-sessions.controller.js';
+import { UsersController } from './administration/users.controller.js';
 import { AuthController } from './auth.controller.js';
 import { AuthService } from './auth.service.js';
-import { OneTimeCodes } from './codes/one-time-codes.js';
 import { AccessTokenGuard } from './guard/access-token.guard.js';
 import { AccessTokenStrategy } from './guard/access-token.strategy.js';
 import { MetadataController } from './metadata.controller.js';
 import { RefreshSecret } from './session/refresh-secret.js';
-import { SessionMemory } from './session/session-memory.js';
-import { SessionStore } from './session/session-store.js';
 import { AccessTokenVerifier } from './token/access-token-verifier.js';
 import { TokenIssuer } from './token/token-issuer.js';
 import { TokenSettings } from './token/token-settings.js';
@@ -20,21 +21,19 @@ import { VerifiedTokens } from './token/verified-tokens.js';
 
 /** Login, tokens, sessions, and the guard before every route. */
 @Module({
-  imports: [KeysModule, UsersModule, PassportModule],
-  controllers: [AuthController, MetadataController],
+  imports: [KeysModule, UserAdministrationModule, PassportModule],
+  controllers: [AuthController, AccountController, UsersController, UserSessionsController, MetadataController],
   providers: [
     { provide: TokenSettings, inject: [CONFIG], useFactory: (config: Config) => TokenSettings.of(config) },
-    SessionStore,
-    SessionMemory,
     RefreshSecret,
     TokenIssuer,
     AccessTokenVerifier,
     VerifiedTokens,
     AccessTokenStrategy,
     AuthService,
-    OneTimeCodes,
+    OwnAccount,
     { provide: APP_GUARD, useClass: AccessTokenGuard },
   ],
-  exports: [AccessTokenVerifier, AuthService, OneTimeCodes],
+  exports: [AccessTokenVerifier, AuthService, UserAdministrationModule],
 })
 export class AuthModule {}

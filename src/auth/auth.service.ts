@@ -46,7 +46,7 @@ export class AuthService {
   /** @throws KeyturnError `invalid_credentials`, `busy`, `signing_unavailable`, `database_unavailable` */
   async login(username: string, password: string, device: Device): Promise<TokenPair> {
     const user = await this.users.authenticate(username, password);
-    const opened = await this.sessions.open(user.id, device);
+    const opened = await this.sessions.open(user, device);
     if (!opened) throw new KeyturnError('invalid_credentials', 'The username or the password is wrong.');
     this.logger.log({ message: 'login', userId: user.id, sessionId: opened.session.id });
     return this.pair(opened.session, opened.token);

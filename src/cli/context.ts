@@ -27,7 +27,7 @@ export async function withDatabase<T>(
 
 /** Runs with the providers of the command line. `custody`: the command makes, seals or opens private halves. */
 export const withContext = <T>(
-  work: (context: INestApplicationContext) => Promise<T>,
+  work: (context: INestApplicationContext, database: OpenDatabase) => Promise<T>,
   { custody = false } = {},
 ): Promise<T> =>
   withDatabase(async (database) => {
@@ -37,7 +37,7 @@ export const withContext = <T>(
       abortOnError: false,
     });
     try {
-      return await work(context);
+      return await work(context, database);
     } finally {
       await context.close();
     }

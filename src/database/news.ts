@@ -6,6 +6,8 @@ import { DatabaseClock } from './database-clock.js';
 export interface NewsItem {
   /** seq of the newest key event. */
   readonly generation: number;
+  /** seq of the newest event of any kind. */
+  readonly headSeq: number;
   /** Users whose roles or standing changed. */
   readonly changedUsers: readonly string[];
   /** Sessions that ended in the last 30 seconds; the same ones come again and again until then. */
@@ -49,6 +51,7 @@ export class News implements OnApplicationShutdown {
     const headSeq = Number(row.head_seq);
     const item: NewsItem = {
       generation: Number(row.key_generation),
+      headSeq,
       changedUsers: row.changed_users,
       endedSessions: row.ended_sessions,
       rewound: this.headSeq !== undefined && headSeq < this.headSeq,

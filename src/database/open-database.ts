@@ -13,6 +13,8 @@ export class DatabaseProblem extends Error {
 export interface OpenDatabase {
   /** Connection string of the role that the process serves as. Holds a password. */
   readonly url: string;
+  /** The same for whoever may become keyturn_owner. */
+  readonly migrationUrl: string;
   /** The same for keyturn_auditor, where it is known. */
   readonly auditorUrl: string | undefined;
   /** For a person, such as `PostgreSQL 18 embedded on 127.0.0.1:54871`. */
@@ -48,6 +50,7 @@ export async function openDatabase(
     const description = `PostgreSQL ${found.version} on ${placeOf(url)}`;
     return {
       url,
+      migrationUrl: migrationUrl ?? url,
       auditorUrl: config.database.auditorUrl,
       description,
       user: found.user,
@@ -62,6 +65,7 @@ export async function openDatabase(
     const found = await inspect(embedded.urls.app);
     return {
       url: embedded.urls.app,
+      migrationUrl: embedded.urls.migrator,
       auditorUrl: embedded.urls.auditor,
       description: `PostgreSQL ${embedded.version} embedded on ${embedded.host}:${embedded.port}, data in ${embedded.clusterDir}`,
       user: found.user,

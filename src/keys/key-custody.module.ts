@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
 import { CONFIG, type Config } from '../config/config.js';
+import { KeyBackup } from './backup/key-backup.js';
 import { KeyAdministrationModule } from './key-administration.module.js';
 import { GENERATE_KEY, generateKey } from './key-material.js';
 import { KeyReplacement } from './key-replacement.js';
@@ -17,7 +18,16 @@ import { loadKeyEncryptionKeys } from './vault/load-key-encryption-keys.js';
     KeySealing,
     KeyReplacement,
     KeyResealing,
+    KeyBackup,
   ],
-  exports: [KeyAdministrationModule, KeyEncryptionKeys, GENERATE_KEY, KeySealing, KeyReplacement, KeyResealing],
+  exports: [
+    KeyAdministrationModule,
+    KeyEncryptionKeys,
+    GENERATE_KEY,
+    KeySealing,
+    KeyReplacement,
+    KeyResealing,
+    KeyBackup,
+  ],
 })
 export class KeyCustodyModule {}

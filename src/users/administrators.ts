@@ -7,11 +7,15 @@ import { User } from './user.entity.js';
 export const isAdministrator = ({ roles, disabledAt, passwordHash }: User): boolean =>
   roles.includes(ADMIN) && disabledAt === null && typeof passwordHash === 'string';
 
-/** Is there one, besides `except`, who may log in and administer? */
-export const hasAdministrator = (manager: EntityManager, except?: string): Promise<boolean> =>
+/** Is there one who may log in and administer: at all, besides `except`, or this `id`? */
+export const hasAdministrator = (
+  manager: EntityManager,
+  { id, except }: { id?: string; except?: string } = {},
+): Promise<boolean> =>
   manager
     .createQueryBuilder(User, 'u')
     .where(`'${ADMIN}' = ANY (u.roles) AND u.disabledAt IS NULL AND u.passwordHash IS NOT NULL`)
+    .andWhere(id === undefined ? 'true' : 'u.id = :id', { id })
     .andWhere(except === undefined ? 'true' : 'u.id <> :except', { except })
     .getExists();
 
@@ -21,7 +25,7 @@ export const hasAdministrator = (manager: EntityManager, except?: string): Promi
  * @throws KeyturnError `last_administrator`
  */
 export async function refuseLastAdministrator(manager: EntityManager, user: User): Promise<void> {
-  if (!isAdministrator(user) || (await hasAdministrator(manager, user.id))) return;
+  if (!isAdministrator(user) || (await hasAdministrator(manager, { except: user.id }))) return;
   throw new KeyturnError(
     'last_administrator',
     'This is the last administrator who can log in. Make another one first.',

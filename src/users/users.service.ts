@@ -85,12 +85,16 @@ export class UsersService {
     return this.store.hasAdministrator();
   }
 
-  /** Hashes a password that somebody chose, after the policy has looked at it. @throws KeyturnError `password_rejected`, `busy` */
-  async hashNew(password: string, username: string): Promise<string> {
+  /**
+   * Hashes a password that somebody chose, after the policy has looked at it.
+   * @param field what the answer calls it
+   * @throws KeyturnError `password_rejected`, `busy`
+   */
+  async hashNew(password: string, username: string, field = 'password'): Promise<string> {
     const problems = checkPassword(password, { username });
     if (problems.length > 0) {
       throw new KeyturnError('password_rejected', problems.join(' '), {
-        fields: problems.map((problem) => ({ field: 'password', problem })),
+        fields: problems.map((problem) => ({ field, problem })),
       });
     }
     return this.hasher.hash(password);

@@ -1,10 +1,13 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import { KeyturnError } from '../../common/errors.js';
 import { inChange, type Actor } from '../../database/change.js';
 import { asKeyturnError } from '../../database/unavailable.js';
+import { setPassword } from '../../users/user-changes.js';
 import { UsersService } from '../../users/users.service.js';
+import { UserSessions } from '../session/user-sessions.js';
+import { hashOf, voidCodesOf } from './user-codes.js';
 
 export const SETUP_CODE_LIFE_MS = 30 * 60_000;
 
@@ -16,7 +19,6 @@ interface Redeemable {
   readonly username: string | null;
 }
 
-const hashOf = (code: string): Buffer => createHash('sha256').update(code).digest();
 const noSuchCode = (): KeyturnError =>
   new KeyturnError('invalid_code', 'This code is not valid, or no longer. Ask for a new one.');
 
@@ -26,16 +28,14 @@ export class OneTimeCodes {
   constructor(
     private readonly dataSource: DataSource,
     private readonly users: UsersService,
+    private readonly sessions: UserSessions,
   ) {}
 
-  /** A code that makes the first administrator; earlier ones become worthless. Undefined when there is an administrator. */
+  /** A code that makes the first administrator: all of them are worthless once there is one, and then this is undefined. */
   async issueSetupCode(): Promise<string | undefined> {
     if (await this.users.hasAdministrator()) return undefined;
     const code = randomBytes(24).toString('base64url');
     await inChange(this.dataSource, {}, async (manager) => {
-      await manager.query(
-        `UPDATE keyturn.one_time_codes SET redeemed_at = keyturn.clock() WHERE purpose = 'setup' AND redeemed_at IS NULL`,
-      );
       await manager.query(
         `INSERT INTO keyturn.one_time_codes (code_hash, purpose, expires_at)
          VALUES ($1, 'setup', keyturn.clock() + make_interval(secs => $2))`,
@@ -68,11 +68,22 @@ export class OneTimeCodes {
       });
     }
     const passwordHash = await this.users.hashNew(password, name);
-    await inChange(this.dataSource, actor, async (manager) => {
+    const { userId } = found;
+    // Whoever has the code speaks for the user that it was made for.
+    const ended = await inChange(this.dataSource, { ...actor, userId: userId ?? undefined }, async (manager) => {
       await spend(manager, code);
-      if (found.userId === null) await this.makeFirstAdministrator(manager, name, passwordHash);
-      else await setPassword(manager, found.userId, passwordHash);
+      if (userId !== null) return this.setPassword(manager, userId, passwordHash);
+      await this.makeFirstAdministrator(manager, name, passwordHash);
+      return [];
     });
+    this.sessions.forget(ended);
+  }
+
+  /** A new password ends every session that the old one began, and every other code. Returns the sessions. */
+  private async setPassword(manager: EntityManager, userId: string, passwordHash: string): Promise<readonly string[]> {
+    await setPassword(manager, userId, passwordHash);
+    await voidCodesOf(manager, userId);
+    return this.sessions.endAllWithin(manager, userId, 'password_changed');
   }
 
   private async makeFirstAdministrator(manager: EntityManager, username: string, passwordHash: string): Promise<void> {
@@ -103,16 +114,4 @@ async function spend(manager: EntityManager, code: string): Promise<void> {
     [hashOf(code)],
   );
   if (spent !== 1) throw noSuchCode();
-}
-
-/** A new password ends every session that the old one began. */
-async function setPassword(manager: EntityManager, userId: string, passwordHash: string): Promise<void> {
-  await manager.query(
-    'UPDATE keyturn.users SET password_hash = $2, password_changed_at = keyturn.clock() WHERE id = $1',
-    [userId, passwordHash],
-  );
-  await manager.query(
-    `UPDATE keyturn.sessions SET ended_at = keyturn.clock(), end_reason = 'password_changed' WHERE user_id = $1 AND ended_at IS NULL`,
-    [userId],
-  );
 }

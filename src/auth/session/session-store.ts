@@ -78,9 +78,9 @@ export class SessionStore {
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
-  /** Begins a session of a user who is not disabled; undefined when they just were. */
+  /** Begins a session of a user whose password was right; undefined when it, or they, have just changed. */
   async open(
-    userId: string,
+    user: { readonly id: string; readonly passwordChangedAt: Date | null },
     device: { userAgent?: string | undefined; address?: string | undefined },
   ): Promise<{ session: SessionAtHand; token: RefreshToken } | undefined> {
     const token = firstRefreshToken(randomUUID());
@@ -89,18 +89,21 @@ export class SessionStore {
       `WITH s AS (
          INSERT INTO keyturn.sessions (id, user_id, idle_expires_at, expires_at, refresh_hash, user_agent, address)
          SELECT $1, id, keyturn.clock() + make_interval(secs => $3), keyturn.clock() + make_interval(secs => $4), $5, $6, $7
-         FROM keyturn.users WHERE id = $2 AND disabled_at IS NULL FOR SHARE -- who disables the user waits, and then ends this too
+         FROM keyturn.users WHERE id = $2 AND disabled_at IS NULL AND password_hash IS NOT NULL
+           AND date_trunc('milliseconds', password_changed_at) IS NOT DISTINCT FROM $8::timestamptz
+         FOR SHARE -- who disables the user or changes the password waits, and then ends this too
          RETURNING *
        )
        SELECT ${columns('s', 'u')} FROM s JOIN keyturn.users u ON u.id = s.user_id`,
       [
         token.sessionId,
-        userId,
+        user.id,
         Math.min(idleTimeout, maxAge - 1) / 1_000,
         maxAge / 1_000,
         hashOf(token),
         device.userAgent?.slice(0, 256) ?? null,
         device.address ?? null,
+        user.passwordChangedAt,
       ],
     );
     return session && { session, token };

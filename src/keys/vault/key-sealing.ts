@@ -7,7 +7,8 @@ import { KeyEncryptionKeys, type Sealed } from './key-encryption-keys.js';
 /** The row that a private half belongs to. Moved beside another, it does not open. */
 export type Owner = Pick<SigningKey, 'kid' | 'version' | 'algorithm'>;
 
-const binding = ({ kid, version, algorithm }: Owner): string => `${kid}|${version}|${algorithm}`;
+const binding = ({ kid, version, algorithm }: { kid: string; version: number; algorithm: string }): string =>
+  `${kid}|${version}|${algorithm}`;
 
 /** Seals private halves for the rows they lie beside, and opens them. */
 @Injectable()
@@ -21,6 +22,11 @@ export class KeySealing {
   /** @throws CannotOpen */
   open(owner: Owner, sealed: Sealed): KeyObject {
     return privateKeyFrom(owner.algorithm, this.keks.open(sealed, binding(owner)));
+  }
+
+  /** Does what lies beside this row open? @throws CannotOpen */
+  prove({ kid, version, algorithm }: { kid: string; version: number; algorithm: string }, sealed: Sealed): void {
+    this.keks.open(sealed, binding({ kid, version, algorithm })).fill(0);
   }
 
   /** The same secret under the current key-encryption key. @throws CannotOpen */

@@ -1,0 +1,132 @@
+import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
+import { readEntry, type ChainRow, type Facts, type HistoryEntry } from './history-entry.js';
+
+/** `prev_hash` of the first row. */
+export const FIRST_PREV_HASH = '0'.repeat(64);
+
+/** What does not fit, and where: the first row, signing key or user. */
+export interface Misfit {
+  readonly problem: string;
+  readonly seq?: number;
+  readonly version?: number;
+  readonly userId?: string;
+}
+
+/** What the events from the beginning come to. */
+export interface FoldedHistory {
+  readonly head: { readonly seq: number; readonly hash: string };
+  readonly keys: ReadonlyMap<number, Facts>;
+  readonly users: ReadonlyMap<string, Facts>;
+}
+
+/** Keys and users as they are, read at the same moment as the history. */
+export type Today = Pick<FoldedHistory, 'keys' | 'users'>;
+
+/**
+ * Follows the chain from its first row and makes of its events what keys and users must be today. Every hash is computed here, and
+ * each event must begin where the one before it ended.
+ */
+export function foldHistory(rows: Iterable<ChainRow>): FoldedHistory | Misfit {
+  let head = { seq: 0, hash: FIRST_PREV_HASH };
+  const keys = new Map<number, Facts>();
+  const users = new Map<string, Facts>();
+  for (const row of rows) {
+    const broken = brokenLink(row, head);
+    if (broken) return broken;
+    const entry = readEntry(row.entry);
+    if (!entry) return misfit(row, 'is not an entry that Keyturn writes');
+    if (!columnsFit(row, entry)) return misfit(row, 'has columns that do not say what its entry says');
+    const contradiction = apply(entry, keys, users);
+    if (contradiction) return { ...contradiction, ...misfit(row, contradiction.problem) };
+    head = { seq: row.seq, hash: row.hash };
+  }
+  return { head, keys, users };
+}
+
+/** Are keys and users what history says that they are? Names the first that is not. */
+export function compareWithToday(folded: FoldedHistory, today: Today): Misfit | undefined {
+  for (const version of inOrder(folded.keys, today.keys)) {
+    const problem = difference(`signing key ${version}`, folded.keys.get(version), today.keys.get(version));
+    if (problem !== undefined) return { problem, version };
+  }
+  for (const userId of inOrder(folded.users, today.users)) {
+    const problem = difference(`user ${userId}`, folded.users.get(userId), today.users.get(userId));
+    if (problem !== undefined) return { problem, userId };
+  }
+  return undefined;
+}
+
+const misfit = ({ seq }: ChainRow, problem: string): Misfit => ({ seq, problem: `row ${seq} ${problem}` });
+
+function brokenLink(row: ChainRow, before: FoldedHistory['head']): Misfit | undefined {
+  const place = before.seq + 1;
+  if (row.seq > place) return { seq: place, problem: `row ${place} is missing` };
+  if (row.seq !== place) return misfit(row, 'is one too many');
+  if (row.prevHash !== before.hash)
+    return misfit(row, 'does not follow from the row before: one of the two was changed');
+  const hash = createHash('sha256').update(row.prevHash).update(row.entry).digest('hex');
+  return row.hash === hash ? undefined : misfit(row, 'was changed: its hash is not that of its entry');
+}
+
+const columnsFit = ({ columns }: ChainRow, { at, event, version, subject, actor }: HistoryEntry): boolean =>
+  isDeepStrictEqual(columns, { at, event, version, subject, actor });
+
+/** @returns what contradicts the events before, or undefined */
+function apply(entry: HistoryEntry, keys: Map<number, Facts>, users: Map<string, Facts>): Misfit | undefined {
+  const { event, version, subject } = entry;
+  // A whole ring was brought back from a backup, users were not: theirs begins anew.
+  if (event === 'restored') users.clear();
+  // A private half sealed anew is not among the facts of its key.
+  else if (version !== null && event !== 'resealed') {
+    const problem = change(keys, version, `signing key ${version}`, entry);
+    return problem === undefined ? undefined : { problem, version };
+  } else if (subject !== null) {
+    const problem = change(users, subject, `user ${subject}`, entry);
+    return problem === undefined ? undefined : { problem, userId: subject };
+  }
+  return undefined;
+}
+
+function change<Id>(all: Map<Id, Facts>, id: Id, name: string, entry: HistoryEntry): string | undefined {
+  const before = all.get(id) ?? {};
+  const was = entry.old ?? {};
+  const becomes = entry.new ?? {};
+  for (const member of Object.keys({ ...was, ...becomes }).toSorted()) {
+    if (!isDeepStrictEqual(was[member] ?? null, before[member] ?? null)) {
+      return `says that ${member} of ${name} was ${said(was[member])}, but the rows before it say ${said(before[member])}`;
+    }
+  }
+  const gone = Object.fromEntries(Object.keys(was).map((member) => [member, null]));
+  const after = withoutNulls({ ...before, ...gone, ...becomes });
+  if (Object.keys(after).length > 0) all.set(id, after);
+  else all.delete(id);
+  return undefined;
+}
+
+function difference(name: string, history: Facts | undefined, today: Facts | undefined): string | undefined {
+  if (!today) return `${name} is gone, but history does not say so`;
+  if (!history) return `${name} is there, but history does not know it`;
+  const is = withoutNulls(today);
+  const member = Object.keys({ ...history, ...is })
+    .toSorted()
+    .find((each) => !isDeepStrictEqual(history[each], is[each]));
+  if (member === undefined) return undefined;
+  return `${name}: ${member} is ${said(is[member])}, but history says ${said(history[member])}`;
+}
+
+const said = (value: unknown): string => JSON.stringify(value ?? null);
+
+/** As `jsonb_strip_nulls` does, which history is written with. */
+function withoutNulls(facts: object): Facts {
+  const kept = Object.entries(facts).filter(([, value]) => value !== null);
+  return Object.fromEntries(
+    kept.map(([name, value]: [string, unknown]) => [name, isFacts(value) ? withoutNulls(value) : value]),
+  );
+}
+
+const isFacts = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+const inOrder = <Id>(...maps: readonly ReadonlyMap<Id, unknown>[]): Id[] =>
+  [...new Set(maps.flatMap((map) => [...map.keys()]))].toSorted((a, b) => (a < b ? -1 : 1));

@@ -1,0 +1,49 @@
+import { Controller, Get, Header, Query } from '@nestjs/common';
+import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
+import type { z } from 'zod';
+import { Public, Roles } from '../common/access.js';
+import { KeyturnError } from '../common/errors.js';
+import { CheckpointSigner } from './checkpoint-signer.js';
+import { HistoryStore, type HistoryVerdict, type KeyEvent, type SignedHead } from './history-store.js';
+import { historyQuery } from './history.schemas.js';
+
+const PAGE = 100;
+
+/** The history, for administrators and auditors; its signed head, for everybody. */
+@ApiTags('history')
+@ApiBearerAuth()
+@Roles('admin', 'auditor')
+@Controller()
+export class HistoryController {
+  constructor(
+    private readonly store: HistoryStore,
+    private readonly signer: CheckpointSigner,
+  ) {}
+
+  /** Key events, oldest first. `next` is the `after` of the next page; null: there was no more. */
+  @Get('keys/history')
+  @Header('cache-control', 'no-store')
+  async keyHistory(
+    @Query({ schema: historyQuery }) { after = 0, limit = PAGE }: z.output<typeof historyQuery>,
+  ): Promise<{ events: KeyEvent[]; next: number | null }> {
+    const events = await this.store.keyEvents(after, limit);
+    return { events, next: events.length < limit ? null : (events.at(-1)?.seq ?? null) };
+  }
+
+  /** Computes every hash and every fold again: seconds, for a long history. */
+  @Get('history/verify')
+  @Header('cache-control', 'no-store')
+  verify(): Promise<HistoryVerdict> {
+    return this.store.verify();
+  }
+
+  /** The newest signed head. Keep a copy where nobody who can write to the database can reach it. */
+  @Public()
+  @Get('history/checkpoint')
+  @Header('cache-control', 'no-store')
+  checkpoint(): SignedHead {
+    const newest = this.signer.newest;
+    if (!newest) throw new KeyturnError('not_found', 'No head of the history has been signed yet.');
+    return newest;
+  }
+}

@@ -1,0 +1,58 @@
+import { Controller, Delete, Get, Header, HttpCode, Logger, Param, Req } from '@nestjs/common';
+import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
+import { CurrentUser, FreshLogin, Roles, type AuthenticatedUser } from '../../common/access.js';
+import { KeyturnError } from '../../common/errors.js';
+import { ADMIN } from '../../users/roles.js';
+import { UserDirectory } from '../../users/user-directory.js';
+import { idParam } from '../auth.schemas.js';
+import type { SessionView } from '../session/session-view.js';
+import { UserSessions } from '../session/user-sessions.js';
+
+/** Anybody's sessions, for administrators. */
+@ApiTags('users')
+@ApiBearerAuth()
+@Roles(ADMIN)
+@Controller('users/:id/sessions')
+export class UserSessionsController {
+  private readonly logger = new Logger('Users');
+
+  constructor(
+    private readonly directory: UserDirectory,
+    private readonly sessions: UserSessions,
+  ) {}
+
+  @Get()
+  @Header('cache-control', 'no-store')
+  async list(@Param('id', { schema: idParam }) id: string): Promise<{ sessions: readonly SessionView[] }> {
+    await this.directory.get(id);
+    return { sessions: await this.sessions.list(id) };
+  }
+
+  @Delete()
+  @HttpCode(204)
+  @FreshLogin()
+  async endAll(
+    @CurrentUser() user: AuthenticatedUser,
+    @Req() request: { readonly id: string },
+    @Param('id', { schema: idParam }) id: string,
+  ): Promise<void> {
+    await this.directory.get(id);
+    await this.sessions.endAll(id, 'administrator');
+    this.logger.log({ message: 'sessions ended', userId: id, by: user.id, requestId: request.id });
+  }
+
+  @Delete(':sessionId')
+  @HttpCode(204)
+  @FreshLogin()
+  async end(
+    @CurrentUser() user: AuthenticatedUser,
+    @Req() request: { readonly id: string },
+    @Param('id', { schema: idParam }) id: string,
+    @Param('sessionId', { schema: idParam }) sessionId: string,
+  ): Promise<void> {
+    if (!(await this.sessions.end(id, sessionId, 'administrator'))) {
+      throw new KeyturnError('not_found', 'This user has no such session.');
+    }
+    this.logger.log({ message: 'session ended', userId: id, sessionId, by: user.id, requestId: request.id });
+  }
+}

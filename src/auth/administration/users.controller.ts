@@ -1,0 +1,109 @@
+import { Body, Controller, Get, Header, HttpCode, Param, Patch, Post, Query, Req } from '@nestjs/common';
+import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
+import type { z } from 'zod';
+import { CurrentUser, FreshLogin, Roles, type AuthenticatedUser } from '../../common/access.js';
+import type { Actor } from '../../database/change.js';
+import { ADMIN } from '../../users/roles.js';
+import { UserDirectory, type UserPage } from '../../users/user-directory.js';
+import type { UserView } from '../../users/user-view.js';
+import { idParam } from '../auth.schemas.js';
+import { UserAdministration, type UserWithCode } from './user-administration.js';
+import { alteredUserBody, newUserBody, reasonBody, usersQuery } from './users.schemas.js';
+
+interface NumberedRequest {
+  readonly id: string;
+}
+
+const actorOf = (user: AuthenticatedUser, request: NumberedRequest, reason: string | undefined): Actor => ({
+  userId: user.id,
+  requestId: request.id,
+  reason,
+});
+
+/** Who may log in, for administrators. The same use-cases as the command line. */
+@ApiTags('users')
+@ApiBearerAuth()
+@Roles(ADMIN)
+@Controller('users')
+export class UsersController {
+  constructor(
+    private readonly directory: UserDirectory,
+    private readonly administration: UserAdministration,
+  ) {}
+
+  @Get()
+  @Header('cache-control', 'no-store')
+  list(@Query({ schema: usersQuery }) query: z.output<typeof usersQuery>): Promise<UserPage> {
+    return this.directory.page(query);
+  }
+
+  @Get(':id')
+  @Header('cache-control', 'no-store')
+  get(@Param('id', { schema: idParam }) id: string): Promise<UserView> {
+    return this.directory.get(id);
+  }
+
+  @Post()
+  @FreshLogin()
+  @Header('cache-control', 'no-store')
+  async create(
+    @CurrentUser() user: AuthenticatedUser,
+    @Req() request: NumberedRequest,
+    @Body({ schema: newUserBody }) { username, roles, password, reason }: z.output<typeof newUserBody>,
+  ): Promise<UserWithCode | { user: UserView }> {
+    const actor = actorOf(user, request, reason);
+    if (password === undefined) return this.administration.invite(actor, { username, roles });
+    return { user: await this.administration.create(actor, { username, roles, password }) };
+  }
+
+  @Patch(':id')
+  @FreshLogin()
+  @Header('cache-control', 'no-store')
+  alter(
+    @CurrentUser() user: AuthenticatedUser,
+    @Req() request: NumberedRequest,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: alteredUserBody }) { reason, ...changes }: z.output<typeof alteredUserBody>,
+  ): Promise<UserView> {
+    return this.administration.alter(actorOf(user, request, reason), id, changes);
+  }
+
+  @Post(':id/disable')
+  @HttpCode(200)
+  @FreshLogin()
+  @Header('cache-control', 'no-store')
+  disable(
+    @CurrentUser() user: AuthenticatedUser,
+    @Req() request: NumberedRequest,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: reasonBody }) { reason }: z.output<typeof reasonBody>,
+  ): Promise<UserView> {
+    return this.administration.disable(actorOf(user, request, reason), id);
+  }
+
+  @Post(':id/enable')
+  @HttpCode(200)
+  @FreshLogin()
+  @Header('cache-control', 'no-store')
+  enable(
+    @CurrentUser() user: AuthenticatedUser,
+    @Req() request: NumberedRequest,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: reasonBody }) { reason }: z.output<typeof reasonBody>,
+  ): Promise<UserView> {
+    return this.administration.enable(actorOf(user, request, reason), id);
+  }
+
+  @Post(':id/reset')
+  @HttpCode(200)
+  @FreshLogin()
+  @Header('cache-control', 'no-store')
+  reset(
+    @CurrentUser() user: AuthenticatedUser,
+    @Req() request: NumberedRequest,
+    @Param('id', { schema: idParam }) id: string,
+    @Body({ schema: reasonBody }) { reason }: z.output<typeof reasonBody>,
+  ): Promise<UserWithCode> {
+    return this.administration.reset(actorOf(user, request, reason), id);
+  }
+}
