@@ -83,7 +83,7 @@ describe('renewing', () => {
     const active = ring().signer();
     if (!active) throw new Error('nobody signs');
     const twin = (await server.login('anna')).access_token;
-    const [open] = (await server.openKeys()).filter((key) => key.version === active.version);
+    const open = (await server.openKeys()).find((key) => key.version === active.version);
     expect((await post(`/keys/${active.kid}/revoke`, { reason: 'the pair leaked' })).status).toBe(200);
     await server.hearNews();
     const revoked = await database
@@ -162,7 +162,7 @@ describe('the plan', () => {
 
 describe('sealing again', () => {
   it('wraps everything under the first key in one transaction, and nothing is lost when the old key goes', async () => {
-    const [old = '', young] = [server.kek, KeyEncryptionKeys.newLine()];
+    const [old, young] = [server.kek, KeyEncryptionKeys.newLine()];
     await server.close();
     server = await startTestApp({ database, settings: { KEK: `${young},${old}` } });
     const { kekId, resealed } = await server.app.get(KeyResealing).reseal({ reason: 'a new key-encryption key' });

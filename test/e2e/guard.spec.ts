@@ -1,0 +1,507 @@
+import { createServer as createTcpServer, type Server } from 'node:net';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Controller, Get, Module, Post } from '@nestjs/common';
+import { CurrentUser, Public, Roles, type AuthenticatedUser } from '../../src/common/access.js';
+import { KeyVault } from '../../src/keys/vault/key-vault.js';
+import { exchange } from '../support/raw-http.js';
+import { members, PASSWORD, startTestApp, type Answer, type TestApp } from '../support/test-app.js';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
+import { forge, readToken, signedBy } from '../support/tokens.js';
+import {
+  HOSTILE_ES256_TOKENS,
+  HOSTILE_HS256_TOKENS,
+  HOSTILE_TOKENS,
+  withClaims,
+  type Hostile,
+  type World,
+} from './hostile-tokens.js';
+
+@Controller('reports')
+class ReportsController {
+  @Get()
+  list(@CurrentUser() user: AuthenticatedUser): { for: AuthenticatedUser } {
+    return { for: user };
+  }
+
+  @Post()
+  write(@CurrentUser() { username }: AuthenticatedUser): { by: string } {
+    return { by: username };
+  }
+
+  @Get('payroll')
+  @Roles('hr', 'board')
+  payroll(): { salaries: number[] } {
+    return { salaries: [1] };
+  }
+
+  @Get('about')
+  @Public()
+  about(): { about: string } {
+    return { about: 'reports' };
+  }
+
+  @Get('mistake')
+  @Public()
+  mistake(@CurrentUser() user: AuthenticatedUser): AuthenticatedUser {
+    return user;
+  }
+}
+
+@Controller('ledger')
+@Roles('hr')
+class LedgerController {
+  @Get()
+  read(): { entries: number } {
+    return { entries: 0 };
+  }
+
+  @Get('hello')
+  @Public()
+  hello(): { hello: string } {
+    return { hello: 'there' };
+  }
+
+  @Get('sales')
+  @Roles('sales')
+  sales(): { entries: number } {
+    return { entries: 1 };
+  }
+}
+
+/** What an application developer writes. */
+@Module({ controllers: [ReportsController, LedgerController] })
+class ReportsModule {}
+
+const minute = 60_000;
+
+let database: TestDatabase;
+let server: TestApp;
+let trap: Trap;
+let hr: string;
+let clerk: string;
+beforeAll(async () => {
+  database = await createTestDatabase();
+  trap = await openTrap();
+  server = await startTestApp({ database, features: [ReportsModule] });
+  await server.createUser({ username: 'hanna', roles: ['hr'] });
+  await server.createUser({ username: 'carl' });
+  hr = (await server.login('hanna')).access_token;
+  clerk = (await server.login('carl')).access_token;
+});
+afterAll(async () => {
+  await server.close();
+  await trap.close();
+  await database.drop();
+});
+
+const reports = (token: string): Promise<Answer> => server.ask('/reports', { token });
+
+describe('a feature module of the application', () => {
+  it('is guarded without saying so', async () => {
+    expect(await server.ask('/reports')).toMatchObject({ status: 401, body: { code: 'missing_token' } });
+  });
+
+  it('hands the user to the handler', async () => {
+    const { claims } = readToken(clerk);
+
+    expect((await reports(clerk)).body).toEqual({
+      for: {
+        id: claims['sub'],
+        username: 'carl',
+        roles: [],
+        sessionId: claims['sid'],
+        tokenId: claims['jti'],
+        authenticatedAt: claims['auth_time'],
+        expiresAt: claims['exp'],
+      },
+    });
+  });
+
+  it('opens what is @Public() to everybody', async () => {
+    expect(await server.ask('/reports/about')).toMatchObject({ status: 200, body: { about: 'reports' } });
+    expect(await server.ask('/ledger/hello')).toMatchObject({ status: 200, body: { hello: 'there' } });
+  });
+
+  it('opens what is @Public() even to a token that is no good', async () => {
+    expect((await server.ask('/reports/about', { token: 'no.good.token' })).status).toBe(200);
+  });
+
+  it('opens what is for @Roles() to whoever has one of them', async () => {
+    expect((await server.ask('/reports/payroll', { token: hr })).status).toBe(200);
+  });
+
+  it('answers 403 insufficient_scope to whoever has none of them', async () => {
+    const { status, headers, body } = await server.ask('/reports/payroll', { token: clerk });
+
+    expect({ status, challenge: headers.get('www-authenticate'), body }).toEqual({
+      status: 403,
+      challenge: 'Bearer realm="keyturn", error="insufficient_scope"',
+      body: expect.objectContaining({ code: 'insufficient_scope' }),
+    });
+  });
+
+  it('takes @Roles() of a controller for each of its routes, and of a route before those', async () => {
+    const asked = async (path: string, token: string): Promise<number> => (await server.ask(path, { token })).status;
+
+    expect([await asked('/ledger', hr), await asked('/ledger', clerk), await asked('/ledger/sales', hr)]).toEqual([
+      200, 403, 403,
+    ]);
+  });
+
+  it('answers 500, and says why in the log, where a public route asks for a user', async () => {
+    expect(await server.ask('/reports/mistake')).toMatchObject({ status: 500, body: { code: 'internal_error' } });
+    expect(server.log.join('\n')).toContain('@CurrentUser() on a route that is @Public()');
+  });
+
+  it('guards what is not there no differently from what is open', async () => {
+    expect(await server.ask('/reports/nothing/here')).toMatchObject({ status: 404, body: { code: 'not_found' } });
+  });
+});
+
+describe('credentials', () => {
+  const challenge = 'Bearer realm="keyturn"';
+
+  it.each([
+    ['none', {}],
+    ['of another scheme', { authorization: 'Basic YW5uYTpwYXNz' }],
+    ['of a scheme that begins like ours', { authorization: 'BearerX abc' }],
+    ['that are a token without a scheme', { authorization: 'eyJhbGciOiJSUzI1NiJ9.e30.AAAA' }],
+    ['in a header of another name', { 'x-authorization': 'Bearer abc' }],
+  ])('%s: 401 that asks for Bearer and accuses of nothing', async (_what, headers) => {
+    const answer = await server.ask('/reports', { headers });
+
+    expect(answer).toMatchObject({ status: 401, body: { code: 'missing_token' } });
+    expect(answer.headers.get('www-authenticate')).toBe(challenge);
+  });
+
+  it('in a query are ignored', async () => {
+    expect(await server.ask(`/reports?access_token=${clerk}`)).toMatchObject({
+      status: 401,
+      body: { code: 'missing_token' },
+    });
+  });
+
+  it('in a body are ignored', async () => {
+    expect(await server.ask('/reports', { json: { access_token: clerk } })).toMatchObject({
+      status: 401,
+      body: { code: 'missing_token' },
+    });
+  });
+
+  it('in a form are not even read', async () => {
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+
+    expect(await server.ask('/reports', { method: 'POST', headers, body: `access_token=${clerk}` })).toMatchObject({
+      status: 415,
+      body: { code: 'unsupported_media_type' },
+    });
+  });
+
+  it.each(['Bearer', 'Bearer ', 'bearer   '])(
+    'that are "%s" and no token: 400 invalid_request',
+    async (authorization) => {
+      expect(await server.ask('/reports', { headers: { authorization } })).toMatchObject({
+        status: 400,
+        body: { code: 'invalid_request' },
+      });
+    },
+  );
+
+  it.each(['bearer', 'BEARER', 'Bearer '])('by the scheme "%s" are ours', async (scheme) => {
+    expect((await server.ask('/reports', { headers: { authorization: `${scheme} ${clerk}` } })).status).toBe(200);
+  });
+
+  it.each([
+    ['the same twice', () => [clerk, clerk]],
+    ['a good one first', () => [clerk, 'x']],
+    ['a good one last', () => ['x', clerk]],
+  ])('in two Authorization headers, %s: 400 invalid_request', async (_what, tokens) => {
+    const lines = tokens().map((token) => `authorization: Bearer ${token}`);
+
+    const answer = await exchange(
+      server.url,
+      ['GET /reports HTTP/1.1', 'host: x', 'connection: close', ...lines, '', ''].join('\r\n'),
+    );
+
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+    expect(answer).toContain('"code":"invalid_request"');
+  });
+
+  it('of a megabyte are refused before they are read, in words that we use', async () => {
+    const answer = await exchange(
+      server.url,
+      `GET /reports HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Bearer ${'a'.repeat(1_000_000)}\r\n\r\n`,
+    );
+
+    expect(answer).toMatch(/^HTTP\/1\.1 431 /);
+    expect(answer).toContain('application/problem+json');
+    expect(answer).toContain('"code":"headers_too_large"');
+  });
+});
+
+const refused = (code: 'invalid_token' | 'token_expired', words: string) => ({
+  status: 401,
+  challenge: `Bearer realm="keyturn", error="invalid_token", error_description="${words}"`,
+  body: {
+    ...{ type: 'about:blank', title: 'Unauthorized', status: 401, code, detail: words },
+    requestId: expect.any(String),
+  },
+});
+const invalid = refused('invalid_token', 'The access token is invalid');
+const expired = refused('token_expired', 'The access token expired');
+
+const verdict = ({ status, headers, body }: Answer) => ({ status, challenge: headers.get('www-authenticate'), body });
+
+/** The answer, and the reason that the log alone gives. */
+async function refusalBy(asked: TestApp, token: string) {
+  const answer = verdict(await asked.ask('/auth/me', { token }));
+  const reason = asked.log.findLast((line) => line.includes('token refused'))?.match(/token refused: ([\w:]+)/)?.[1];
+  return { ...answer, reason };
+}
+
+async function worldOf(asked: TestApp, username: string): Promise<World> {
+  const [pair, other] = [await asked.login(username), await asked.login(username)];
+  const [key, standby] = await asked.openKeys();
+  if (!key || !standby) throw new Error('no keys');
+  const { header, claims } = readToken(pair.access_token);
+  const [good, otherGood, refreshToken] = [pair.access_token, other.access_token, pair.refresh_token];
+  return { good, otherGood, refreshToken, header, claims, key, standby, trap: trap.url };
+}
+
+describe('a hostile token', () => {
+  let world: World;
+  beforeAll(async () => {
+    world = await worldOf(server, 'carl');
+  });
+
+  it.each<readonly [string, (world: World) => string]>([
+    ['as it was issued', ({ good }) => good],
+    ['made by the same hand, with nothing wrong', withClaims({})],
+    ['with an audience in a list', (w) => withClaims({ aud: ['x', w.claims['aud']] })(w)],
+    [
+      'with typ written out, in capitals',
+      (w) => forge({ ...w.header, typ: 'application/AT+JWT' }, w.claims, signedBy(w.key.privateKey)),
+    ],
+    ['with nbf that has passed', (w) => withClaims({ nbf: w.claims['iat'] })(w)],
+    ['with a claim that we do not know', withClaims({ cnf: { jkt: 'x' } })],
+    ['with the longest life there is', (w) => withClaims({ exp: Number(w.claims['iat']) + 3_600 })(w)],
+  ])('is not one %s', async (_what, make) => {
+    expect((await server.ask('/auth/me', { token: make(world) })).status).toBe(200);
+  });
+
+  it.each(HOSTILE_TOKENS)('with %s is refused (%s)', async (_what, reason, make) => {
+    expect(await refusalBy(server, make(world))).toEqual({ ...invalid, reason });
+  });
+
+  it('with a kid that names no key, or one that does not sign yet, is refused', async () => {
+    const kids = ['__proto__', 'constructor', 'toString', '1', '1-', '0-AAAAAAAA', 'a'.repeat(64), world.standby.kid];
+    const { key, standby, header, claims } = world;
+    const tokens = [
+      ...kids.map((kid) => forge({ ...header, kid }, claims, signedBy(key.privateKey))),
+      forge({ ...header, kid: standby.kid }, claims, signedBy(standby.privateKey)),
+    ];
+
+    const answers = await Promise.all(tokens.map((token) => server.ask('/auth/me', { token })));
+
+    expect(answers.map(verdict)).toEqual(tokens.map(() => invalid));
+  });
+
+  it('sends nobody out to fetch anything', () => {
+    expect(trap.calls()).toBe(0);
+  });
+
+  it('makes nothing fail', () => {
+    const failures = server.log.filter(
+      (line) => /^(error|warn|fatal)/.test(line) && !line.includes('/reports/mistake'),
+    );
+
+    expect(failures).toEqual([]);
+  });
+
+  it('leaves nothing of itself in the log', () => {
+    // A signed checkpoint of history is public, and belongs into the log.
+    const lines = server.log.filter((line) => !line.includes('history ends at row'));
+    expect(lines.join('\n')).not.toMatch(/eyJ|UNION SELECT|BEGIN PUBLIC KEY/);
+  });
+});
+
+describe('a token past its time', () => {
+  let token: string;
+  beforeAll(async () => {
+    token = (await server.login('carl')).access_token;
+  });
+  afterAll(() => clockAhead(0));
+
+  async function clockAhead(by: number): Promise<void> {
+    await database.setClockOffset(by);
+    await server.hearNews();
+  }
+
+  it('is good for as long as clocks may differ', async () => {
+    await clockAhead(15 * minute + 25_000);
+
+    expect((await reports(token)).status).toBe(200);
+  });
+
+  it('is told that it expired', async () => {
+    await clockAhead(15 * minute + 31_000);
+
+    expect(verdict(await reports(token))).toEqual(expired);
+  });
+
+  it('is told nothing but that it is invalid when its signature is wrong', async () => {
+    await clockAhead(15 * minute + 31_000);
+
+    expect(verdict(await reports(`${token.slice(0, -4)}AAAA`))).toEqual(invalid);
+  });
+
+  it('is told nothing but that it is invalid when it is not for us', async () => {
+    const world = await worldOf(server, 'carl');
+    await clockAhead(31 * minute);
+
+    expect(verdict(await reports(withClaims({ aud: 'x' })(world)))).toEqual(invalid);
+  });
+});
+
+describe('a well-signed token', () => {
+  const signed = (claims: Readonly<Record<string, unknown>>): Promise<string> =>
+    server.app.get(KeyVault).sign(claims, 'at+jwt');
+
+  it('of another type that we sign is no access token', async () => {
+    const token = await server.app.get(KeyVault).sign(readToken(clerk).claims, 'checkpoint+jwt');
+
+    expect(verdict(await reports(token))).toEqual(invalid);
+  });
+
+  it('for the session of somebody else is refused', async () => {
+    const token = await signed({ ...readToken(clerk).claims, sid: readToken(hr).claims['sid'] });
+
+    expect(verdict(await reports(token))).toEqual(invalid);
+  });
+
+  it('for a session that has ended is refused at once', async () => {
+    const { access_token: token } = await server.login('carl');
+    expect((await reports(token)).status).toBe(200);
+
+    await server.ask('/auth/logout', { method: 'POST', token });
+
+    expect(verdict(await reports(token))).toEqual(invalid);
+    expect(verdict(await reports(await signed(readToken(token).claims)))).toEqual(invalid);
+  });
+
+  it('of a user whose roles have changed since is refused', async () => {
+    const superuser = await database.connect('superuser');
+    await server.createUser({ username: 'rita' });
+    const { access_token: token } = await server.login('rita');
+    expect((await reports(token)).status).toBe(200);
+
+    await superuser.query(`UPDATE keyturn.users SET roles = '{sales}' WHERE username = 'rita'`);
+    await server.hearNews();
+
+    expect(verdict(await reports(token))).toEqual(invalid);
+  });
+
+  it('of a user who was disabled is refused', async () => {
+    const superuser = await database.connect('superuser');
+    await server.createUser({ username: 'dora' });
+    const { access_token: token } = await server.login('dora');
+    expect((await reports(token)).status).toBe(200);
+
+    await superuser.query(`UPDATE keyturn.users SET disabled_at = keyturn.clock() WHERE username = 'dora'`);
+    await server.hearNews();
+
+    expect(verdict(await reports(token))).toEqual(invalid);
+  });
+
+  it('of a user who was deleted is refused', async () => {
+    const superuser = await database.connect('superuser');
+    await server.createUser({ username: 'otto' });
+    const { access_token: token } = await server.login('otto');
+    expect((await reports(token)).status).toBe(200);
+
+    await superuser.query(`DELETE FROM keyturn.users WHERE username = 'otto'`);
+    await server.hearNews();
+
+    expect(verdict(await reports(token))).toEqual(invalid);
+  });
+
+  it('cannot give itself roles that the user has not', async () => {
+    const token = await signed({ ...readToken(clerk).claims, roles: ['hr'] });
+
+    expect((await server.ask('/reports/payroll', { token })).status).not.toBe(200);
+  });
+});
+
+it('a password is no token', async () => {
+  expect(members((await reports(PASSWORD)).body)['code']).toBe('invalid_token');
+});
+
+describe.each<readonly [string, readonly Hostile[]]>([
+  ['ES256', HOSTILE_ES256_TOKENS],
+  ['HS256', HOSTILE_HS256_TOKENS],
+])('under a key of %s', (algorithm, hostile) => {
+  let elsewhere: TestDatabase;
+  let other: TestApp;
+  let world: World;
+  beforeAll(async () => {
+    elsewhere = await createTestDatabase();
+    other = await startTestApp({ database: elsewhere, settings: { KEY_ALGORITHM: algorithm } });
+    await other.createUser({ username: 'carl' });
+    world = await worldOf(other, 'carl');
+  });
+  afterAll(async () => {
+    await other?.close();
+    await elsewhere?.drop();
+  });
+
+  it('a token that was issued is good', async () => {
+    expect(world.header).toMatchObject({ alg: algorithm });
+    expect((await other.ask('/auth/me', { token: world.good })).status).toBe(200);
+  });
+
+  it.each(hostile)('a token with %s is refused (%s)', async (_what, reason, make) => {
+    expect(await refusalBy(other, make(world))).toEqual({ ...invalid, reason });
+  });
+});
+
+describe('two applications in one process', () => {
+  it('judge each by its own keys and sessions', async () => {
+    const elsewhere = await createTestDatabase();
+    const other = await startTestApp({ database: elsewhere });
+    try {
+      await other.createUser({ username: 'carl' });
+      const { access_token: foreign } = await other.login('carl');
+
+      expect((await other.ask('/auth/me', { token: foreign })).status).toBe(200);
+      expect((await other.ask('/auth/me', { token: clerk })).status).toBe(401);
+      expect((await reports(clerk)).status).toBe(200);
+      expect((await reports(foreign)).status).toBe(401);
+    } finally {
+      await other.close();
+      await elsewhere.drop();
+    }
+  });
+});
+
+interface Trap {
+  readonly url: string;
+  calls(): number;
+  close(): Promise<void>;
+}
+
+/** A listener on this machine where nobody must ever call. */
+async function openTrap(): Promise<Trap> {
+  let calls = 0;
+  const listener: Server = createTcpServer((socket) => {
+    calls++;
+    socket.destroy();
+  });
+  await new Promise<void>((resolve) => listener.listen(0, '127.0.0.1', resolve));
+  const address = listener.address();
+  const port = typeof address === 'object' && address ? address.port : 0;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    calls: () => calls,
+    close: () => new Promise((resolve) => listener.close(() => resolve())),
+  };
+}

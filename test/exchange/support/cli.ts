@@ -1,0 +1,70 @@
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { TestApp } from '../../support/test-app.js';
+import type { TestDatabase } from '../../support/test-database.js';
+
+export interface Said {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+const cli = fileURLToPath(new URL('../../../dist/src/cli.js', import.meta.url));
+
+/** Runs a program to its end. */
+export async function run(
+  program: string,
+  args: readonly string[],
+  { env = {}, input = '' }: { env?: Readonly<Record<string, string>>; input?: string } = {},
+): Promise<Said> {
+  return await new Promise((resolve, reject) => {
+    const { PATH = '' } = process.env;
+    const child = spawn(program, [...args], { env: { PATH, ...env }, cwd: tmpdir() });
+    let [out, err] = ['', ''];
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+    child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
+    child.once('error', reject);
+    child.once('close', (code) => resolve({ code, out, err }));
+    // A program that ends without reading closes its end.
+    child.stdin.on('error', () => undefined).end(input);
+  });
+}
+
+/** `keyturn …` beside a server: the same database, issuer and key-encryption key. */
+export const keyturnBeside =
+  (server: TestApp, database: TestDatabase) =>
+  (args: readonly string[], input = ''): Promise<Said> =>
+    run(process.execPath, [cli, ...args], {
+      input,
+      env: {
+        NODE_ENV: 'test',
+        DATABASE_URL: database.urls.app,
+        KEK: server.kek,
+        PORT: String(server.config.http.port),
+        KEY_ALGORITHM: server.config.keys.algorithm,
+      },
+    });
+
+/** A folder for the files of a test. */
+export interface Folder {
+  readonly path: string;
+  /** @returns the path of the new file */
+  write(name: string, text: string | Uint8Array, mode?: number): Promise<string>;
+  remove(): Promise<void>;
+}
+
+export async function temporaryFolder(): Promise<Folder> {
+  const path = await mkdtemp(join(tmpdir(), 'keyturn-exchange-'));
+  return {
+    path,
+    write: async (name, text, mode = 0o600) => {
+      const file = join(path, name);
+      await writeFile(file, text, { mode });
+      return file;
+    },
+    remove: () => rm(path, { recursive: true, force: true }),
+  };
+}
