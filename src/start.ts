@@ -6,7 +6,7 @@ import type { Config } from './config/config.js';
 import { ConfigError, loadConfig, type Environment } from './config/load-config.js';
 import { SYSTEM } from './database/change.js';
 import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.js';
-import { DatabaseProblem, openDatabase, type OpenDatabase } from './database/open-database.js';
+import { DatabaseProblem, explainLoss, openDatabase, type OpenDatabase } from './database/open-database.js';
 import { loadKeyEncryptionKeys } from './keys/vault/load-key-encryption-keys.js';
 import { LocalKeyVault } from './keys/vault/local-key-vault.js';
 import { KeyRing } from './keys/ring/key-ring.js';
@@ -63,7 +63,7 @@ export async function run(configured: Config, out: NodeJS.WritableStream): Promi
     return { app, url: addressOf(config), stop };
   } catch (error) {
     await stop();
-    throw error;
+    throw explainLoss(error, database.url);
   }
 }
 

@@ -3,6 +3,7 @@ import pg from 'pg';
 import type { Config } from '../config/config.js';
 import { openEmbeddedPostgres } from './embedded/embedded-postgres.js';
 import { migrate, pendingMigrations, type MigrationOutcome } from './migrate.js';
+import { isDatabaseUnavailable } from './unavailable.js';
 
 /** Why the database cannot be used, and what to type next. Holds no password. */
 export class DatabaseProblem extends Error {
@@ -46,7 +47,12 @@ export async function openDatabase(
           migrationUrl === url ? 'DATABASE_URL' : 'MIGRATION_DATABASE_URL',
         )
       : undefined;
-    const found = await explained(() => inspect(url), url);
+    const found = await explained(
+      () => inspect(url),
+      url,
+      'DATABASE_URL',
+      `Keyturn's tables are missing, or not for this role. ${MIGRATE}`,
+    );
     const description = `PostgreSQL ${found.version} on ${placeOf(url)}`;
     return {
       url,
@@ -115,16 +121,26 @@ async function inspect(url: string): Promise<{ version: string; user: string; wa
   }
 }
 
+const MIGRATE = 'Type: npm run keyturn -- migrate';
+
 const placeOf = (url: string): string => {
   const { hostname, port, pathname } = new URL(url);
   return `${hostname || 'localhost'}:${port || '5432'}${pathname}`;
 };
 
-async function explained<T>(work: () => Promise<T>, url: string, setting = 'DATABASE_URL'): Promise<T> {
+/** @param ungranted what a missing right means at this point */
+async function explained<T>(
+  work: () => Promise<T>,
+  url: string,
+  setting = 'DATABASE_URL',
+  ungranted?: string,
+): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (error instanceof DatabaseProblem) throw error;
+    if (ungranted !== undefined && error instanceof pg.DatabaseError && error.code === '42501')
+      throw new DatabaseProblem(ungranted, { cause: error });
     throw new DatabaseProblem(explain(error, url, setting), { cause: error });
   }
 }
@@ -152,9 +168,19 @@ function explain(error: unknown, url: string, setting: string): string {
     case '42501':
       return `${user} on ${place} lacks a right: ${message}. Migrations need keyturn_migrator (MIGRATION_DATABASE_URL). ${makeRoles}`;
     case '3F000':
+      return `The schema keyturn is missing on ${place}. ${makeRoles}`;
     case '42P01':
-      return `Keyturn's tables are missing on ${place}. Type: npm run keyturn -- migrate`;
+      return `Keyturn's tables are missing on ${place}. ${MIGRATE}`;
+    case '53300':
+      return `Postgres on ${place} has no connection to give: ${message}. Raise max_connections or the CONNECTION LIMIT of ${user}, or lower DATABASE_POOL_SIZE of the servers.`;
     default:
       return `Postgres on ${place} cannot be used: ${message}`;
   }
+}
+
+/** A database that was there a moment ago, and is not while the server starts. @throws DatabaseProblem, or the error as it is */
+export function explainLoss(error: unknown, url: string): unknown {
+  return isDatabaseUnavailable(error)
+    ? new DatabaseProblem(explain(error, url, 'DATABASE_URL'), { cause: error })
+    : error;
 }

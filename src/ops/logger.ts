@@ -49,13 +49,15 @@ export class PinoLogger implements LoggerService {
     this.write('fatal', message, rest);
   }
 
-  /** What Nest says of its own start is for those who debug it. */
+  /** What Nest says of its own start is for those who debug it; why a start failed is told once, by whoever started. */
   private static readonly CHATTER = new Set([
     'NestFactory',
     'InstanceLoader',
     'RoutesResolver',
     'RouterExplorer',
     'NestApplication',
+    'ExceptionHandler',
+    'TypeOrmModule',
   ]);
 
   /** Nest hands the context last, and a stack before it. */
@@ -68,7 +70,7 @@ export class PinoLogger implements LoggerService {
     const context = typeof last === 'string' ? last : undefined;
     const stack = rest.length > 1 && typeof rest[0] === 'string' ? rest[0] : undefined;
     const { text, fields } = parts(message);
-    const heard = level === 'info' && PinoLogger.CHATTER.has(context ?? '') ? 'debug' : level;
+    const heard = PinoLogger.CHATTER.has(context ?? '') ? 'debug' : level;
     this.pino[heard](
       { ...(context !== undefined && { context }), ...(stack !== undefined && { stack }), ...fields },
       escaped(text),

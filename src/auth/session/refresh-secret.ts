@@ -3,7 +3,9 @@ import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { KeyturnError } from '../../common/errors.js';
 import { asKeyturnError } from '../../database/unavailable.js';
+import { KeyRing } from '../../keys/ring/key-ring.js';
 import { CannotOpen, KeyEncryptionKeys } from '../../keys/vault/key-encryption-keys.js';
+import { LocalKeyVault } from '../../keys/vault/local-key-vault.js';
 
 const NAME = 'refresh';
 
@@ -15,6 +17,8 @@ export class RefreshSecret {
   constructor(
     private readonly dataSource: DataSource,
     private readonly keks: KeyEncryptionKeys,
+    private readonly ring: KeyRing,
+    private readonly vault: LocalKeyVault,
   ) {}
 
   /** 32 bytes. @throws KeyturnError `signing_unavailable` when it cannot be opened here, `database_unavailable` */
@@ -24,6 +28,9 @@ export class RefreshSecret {
   }
 
   private async load(): Promise<Buffer> {
+    // A server with a wrong key-encryption key would seal a secret that nobody else can open.
+    const signer = this.ring.signer();
+    if (!signer || !this.vault.opens(signer.version)) throw unavailable();
     try {
       const { kekId, sealed } = this.keks.seal(randomBytes(32), NAME);
       // The first server to come makes it; everyone, the first included, then reads what is there.
@@ -39,14 +46,12 @@ export class RefreshSecret {
       return this.keks.open({ kekId: row.kek_id, sealed: row.sealed }, NAME);
     } catch (error) {
       if (error instanceof CannotOpen) {
-        throw new KeyturnError(
-          'signing_unavailable',
-          'Sessions cannot be begun or refreshed at the moment.',
-          { retryAfter: 5 },
-          { cause: error },
-        );
+        throw unavailable(error);
       }
       throw asKeyturnError(error);
     }
   }
 }
+
+const unavailable = (cause?: unknown): KeyturnError =>
+  new KeyturnError('signing_unavailable', 'Sessions cannot be refreshed at the moment.', { retryAfter: 5 }, { cause });

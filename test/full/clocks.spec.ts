@@ -1,0 +1,167 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { createRemoteJWKSet, customFetch, jwtVerify } from 'jose';
+import type { ClientBase } from 'pg';
+import { allKeys, day, hour, minute, second } from '../support/signing-keys.js';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
+import { claimsOf, inWords, kidOf, logIn, me, refresh, rotate, send } from './support/client.js';
+import { endAll, freePort, settingsFor, startKeyturn, type Settings } from './support/keyturn.js';
+import { say } from './support/load.js';
+import { ringFaults, signerAndStandby } from './support/ring-facts.js';
+import { eventually } from './support/wait.js';
+
+jest.setTimeout(120_000);
+
+const issuer = 'http://keyturn.test';
+
+let database: TestDatabase;
+let db: ClientBase;
+let settings: Settings;
+beforeEach(async () => {
+  database = await createTestDatabase();
+  db = await database.connect('superuser');
+  settings = settingsFor(database, { PORT: String(await freePort()), ISSUER: issuer, KEY_POLL_INTERVAL: '50ms' });
+});
+afterEach(async () => {
+  jest.useRealTimers();
+  await endAll();
+  await database.drop();
+});
+
+/** Milliseconds since 1970 by the database's clock. */
+async function databaseNow(): Promise<number> {
+  const { rows } = await db.query<{ now: Date }>('SELECT keyturn.clock() AS now');
+  return rows[0]?.now.getTime() ?? 0;
+}
+
+/** Waits until a server has heard the time: what it issues and what it judges agree. */
+async function heard(url: string): Promise<void> {
+  await eventually('a token that its issuer knows the time of', async () => {
+    const { access_token: token } = await logIn(url);
+    return (await me(url, token)).status === 200;
+  });
+}
+
+describe('time is the database’s', () => {
+  it.each([
+    ['five minutes ahead of', 5 * minute],
+    ['five minutes behind', -5 * minute],
+    ['two hours ahead of', 2 * hour],
+  ])('where its clock is %s the machines’, tokens are issued and judged by it', async (_, offset) => {
+    await database.setClockOffset(offset);
+    const server = await startKeyturn(settings);
+    const before = await databaseNow();
+    const { access_token: token, refresh_token: spent } = await logIn(server.url);
+    const { iat, exp } = claimsOf(token);
+    expect(Math.abs(iat * 1_000 - before)).toBeLessThan(5 * second);
+    expect(exp - iat).toBe(15 * 60);
+    expect(inWords(await me(server.url, token))).toMatch(/^200 /);
+    expect((await refresh(server.url, spent)).status).toBe(200);
+    expect(await ringFaults(db)).toEqual([]);
+  });
+
+  it('when it jumps five minutes ahead, twice, good tokens stay good and those that are over are refused', async () => {
+    await database.setClockOffset(-5 * minute);
+    const server = await startKeyturn(settings);
+    const { access_token: token, refresh_token: spent } = await logIn(server.url);
+
+    for (const offset of [0, 5 * minute]) {
+      await database.setClockOffset(offset);
+      await heard(server.url);
+      expect(inWords(await me(server.url, token))).toMatch(/^200 /);
+    }
+    await database.moveClock(6 * minute);
+    await heard(server.url);
+    expect((await me(server.url, token)).status).toBe(401);
+    expect((await refresh(server.url, spent)).status).toBe(200);
+    expect(await ringFaults(db)).toEqual([]);
+  });
+
+  it('when it is set back five minutes right after a rotation, one key signs and what it signs is good', async () => {
+    await database.setClockOffset(-3 * hour);
+    const server = await startKeyturn(settings);
+    await database.setClockOffset(0);
+    await heard(server.url);
+    const { access_token: administrators } = await logIn(server.url);
+    expect((await rotate(server.url, administrators, {})).status).toBe(200);
+    await eventually('a new standby', async () => (await signerAndStandby(db)).standby === 3);
+
+    await database.setClockOffset(-5 * minute);
+    await heard(server.url);
+    const { access_token: token } = await logIn(server.url);
+    expect((await me(server.url, token)).status).toBe(200);
+    expect(await ringFaults(db)).toEqual([]);
+
+    await database.setClockOffset(0);
+    await heard(server.url);
+    for (const held of [administrators, token]) expect((await me(server.url, held)).status).toBe(200);
+    expect((await signerAndStandby(db)).signer).toBe(2);
+    expect(await ringFaults(db)).toEqual([]);
+  });
+});
+
+/** Only what `Date` says: jose's cache and jwtVerify then live in the database's time. */
+const adoptTime = (now: number): unknown =>
+  jest.useFakeTimers({
+    now,
+    doNotFake: [
+      ...(['hrtime', 'nextTick', 'performance', 'queueMicrotask', 'setImmediate', 'clearImmediate'] as const),
+      ...(['setInterval', 'clearInterval', 'setTimeout', 'clearTimeout'] as const),
+    ],
+  });
+
+describe('a year', () => {
+  it('of scheduled rotations has one signer and a standby after each, and no client that meets an unknown kid', async () => {
+    const rotations = 13;
+    let fetches = 0;
+    let url = '';
+    const keySet = createRemoteJWKSet(new URL(`http://127.0.0.1:${settings['PORT']}/.well-known/jwks.json`), {
+      [customFetch]: async (address) => {
+        fetches += 1;
+        const { status, body } = await send(address);
+        return Response.json(body, { status });
+      },
+    });
+    /** As a resource server elsewhere would. @returns the kid */
+    const verifyOutside = async (token: string): Promise<string> => {
+      adoptTime(await databaseNow());
+      const { protectedHeader } = await jwtVerify(token, keySet, { issuer, audience: issuer, typ: 'at+jwt' });
+      jest.useRealTimers();
+      return protectedHeader.kid ?? '';
+    };
+
+    for (let rotation = 0; rotation < rotations; rotation += 1) {
+      // A fresh server does at its start what a running one does each minute.
+      const server = await startKeyturn(settings);
+      ({ url } = server);
+      const { signer, standby } = await signerAndStandby(db);
+      expect([signer, standby]).toEqual([rotation + 1, rotation + 2]);
+      expect(await ringFaults(db)).toEqual([]);
+
+      const due = (await allKeys(db)).find(({ version }) => version === standby)?.activates_at.getTime() ?? 0;
+      await database.moveClock(due - 5 * minute - (await databaseNow()));
+      await heard(url);
+      const { access_token: before } = await logIn(url);
+      const old = await verifyOutside(before);
+      const fetched = fetches;
+
+      await database.moveClock(due + minute - (await databaseNow()));
+      await heard(url);
+      const { access_token: after } = await logIn(url);
+      expect(kidOf(after)).not.toBe(old);
+      expect(await verifyOutside(after)).toBe(kidOf(after));
+      expect(await verifyOutside(before)).toBe(old);
+      expect(fetches).toBe(fetched);
+      expect((await me(url, before)).status).toBe(200);
+      await server.stop();
+    }
+
+    await startKeyturn(settings);
+    const keys = await allKeys(db);
+    expect(keys).toHaveLength(rotations + 2);
+    expect(keys.map((key) => key.private_key_destroyed_at !== null)).toEqual(keys.map((_, index) => index < rotations));
+    const begun = keys[0]?.activates_at.getTime() ?? 0;
+    expect((await databaseNow()) - begun).toBeGreaterThan(365 * day);
+    expect(await ringFaults(db)).toEqual([]);
+    say(`${rotations} rotations, ${fetches} fetches of JWKS by the client`);
+  });
+});
