@@ -298,7 +298,7 @@ const KEYS_AT_AN_INSTANT = `
   COMMENT ON FUNCTION keyturn.verifying(timestamptz, timestamptz, timestamptz) IS
     'When tokens under a key are accepted: from its activation until it expires or is revoked. Empty for one that was revoked before.';
   CREATE INDEX ix_signing_keys_verifying ON keyturn.signing_keys USING gist (keyturn.verifying(activates_at, expires_at, revoked_at));
-  COMMENT ON INDEX keyturn.ix_signing_keys_verifying IS 'Which keys were good at an instant.';
+  COMMENT ON INDEX keyturn.ix_signing_keys_verifying IS 'Which keys were good at an instant, and which may be from now on.';
 
   CREATE FUNCTION audit.keys_valid_at(at_instant timestamptz)
     RETURNS TABLE (version integer, kid text, algorithm text, state text, active_from timestamptz, active_to timestamptz, verifies_until timestamptz)
@@ -350,7 +350,8 @@ const KEY_SCHEDULE = `
       SELECT k.version, k.kid, k.signs, k.activates_at, k.retires_at, k.expires_at,
         keyturn.key_state(k.activates_at, k.retires_at, k.expires_at, k.revoked_at, (SELECT now FROM instant)) AS state
       FROM keyturn.signing_keys k
-      WHERE k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > (SELECT now FROM instant))
+      WHERE k.revoked_at IS NULL
+        AND keyturn.verifying(k.activates_at, k.expires_at, k.revoked_at) && tstzrange((SELECT now FROM instant), NULL)
     )
     SELECT due.due_at, due.what, due.version, due.kid, due.overdue, due.in_words
     FROM (

@@ -83,7 +83,7 @@ const asData = ({ checked, head, kept, misfit }: Verdict) => ({
 function inWords({ checked, head, kept }: Verdict): string {
   const { events, keys, users, checkpoints } = checked;
   return [
-    `The history is whole: ${events} events make ${keys} keys and ${users} users as they are; ${checkpoints} stored checkpoints are good.`,
+    `The history is whole: ${events} events make ${keys} keys and ${users} users as they are; ${checkpoints} stored ${checkpoints === 1 ? 'checkpoint is' : 'checkpoints are'} good.`,
     head ? `It ends at row ${head.seq} with hash ${head.hash}.` : 'It is empty.',
     kept > 0
       ? `It holds what ${kept} kept ${kept === 1 ? 'checkpoint was' : 'checkpoints were'} signed over.`

@@ -22,8 +22,11 @@ const ask = async (sql: string, values: readonly unknown[] = []): Promise<unknow
 
 /** Two keys: the first signs for 30 days, then the second. Answers with the first instant of the first. */
 async function twoKeys(): Promise<number> {
+  // One change has one instant.
+  await app.query('BEGIN');
   const { activates_at: began } = await bootstrapKey(app);
   await publishKey(app, { activatesIn: 30 * day });
+  await app.query('COMMIT');
   return began.getTime();
 }
 

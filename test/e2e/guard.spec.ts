@@ -89,9 +89,9 @@ beforeAll(async () => {
   clerk = (await server.login('carl')).access_token;
 });
 afterAll(async () => {
-  await server.close();
-  await trap.close();
-  await database.drop();
+  await server?.close();
+  await trap?.close();
+  await database?.drop();
 });
 
 const reports = (token: string): Promise<Answer> => server.ask('/reports', { token });

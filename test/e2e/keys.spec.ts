@@ -229,6 +229,8 @@ describe('a rotation', () => {
       status: 200,
       body: { retired: signer.kid, activated: standby.kid, forced: true, at: expect.any(String) },
     });
+    await world.server.hearNews();
+    expect(world.signer.kid).toBe(standby.kid);
   });
 
   it('puts the standby in the place of the signer, keeps the old tokens good, and publishes a new standby', async () => {

@@ -12,8 +12,8 @@ beforeAll(async () => {
   userId = (await server.createUser({ username: 'anna@example.com', roles: ['hr', 'sales'] })).id;
 });
 afterAll(async () => {
-  await server.close();
-  await database.drop();
+  await server?.close();
+  await database?.drop();
 });
 
 const week = 7 * 24 * 60 * 60;

@@ -20,8 +20,8 @@ beforeAll(async () => {
   await server.createUser({ username: 'anna', roles: ['sales'] });
 });
 afterAll(async () => {
-  await server.close();
-  await database.drop();
+  await server?.close();
+  await database?.drop();
 });
 
 /** Time passes, the server hears of it, and does what is due by then. */

@@ -10,8 +10,8 @@ import { history } from '../support/history.js';
 import { startTestApp, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { forge, readToken, signedBy } from '../support/tokens.js';
-import { keyturnBeside, temporaryFolder, type Folder } from './support/cli.js';
-import { ecPair, jwk, pem, rsaPair } from './support/keys.js';
+import { keyturnBeside, temporaryFolder, type Folder } from '../exchange/support/cli.js';
+import { ecPair, jwk, pem, rsaPair } from '../exchange/support/keys.js';
 
 jest.setTimeout(60_000); // each command is a process of its own
 

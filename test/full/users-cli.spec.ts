@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { z } from 'zod';
 import { history } from '../support/history.js';
-import { createWorld, OTHER_PASSWORD, refusalOf, userSchema, withCodeSchema, type World } from './world.js';
+import { createWorld, OTHER_PASSWORD, refusalOf, userSchema, withCodeSchema, type World } from '../users/world.js';
 
 const cli = fileURLToPath(new URL('../../dist/src/cli.js', import.meta.url));
 
