@@ -3,6 +3,16 @@ import { brokenLinks, foldedKeys, history, keysAsTheyAre } from '../../support/h
 
 /** What is wrong with the ring and its history, in sentences; nothing is what we want. Does not ask for a standby. */
 export async function ringFaults(db: ClientBase): Promise<string[]> {
+  // One snapshot of keys and history: the servers go on, and a private half may end between two statements.
+  await db.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+  try {
+    return await faultsInSnapshot(db);
+  } finally {
+    await db.query('ROLLBACK');
+  }
+}
+
+async function faultsInSnapshot(db: ClientBase): Promise<string[]> {
   const faults: string[] = [];
   const { rows } = await db.query<{
     versions: number;
