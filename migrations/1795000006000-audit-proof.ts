@@ -340,7 +340,7 @@ const KEYS_AT_AN_INSTANT = `
     END;
   COMMENT ON FUNCTION audit.key_for(text, timestamptz) IS
     'Was this key good when a token was signed? Always one row: good, in which state it was, and why. revoked_at says whether it was '
-    'revoked, then or later. Servers whose clocks differ may sign a moment past the end of a window: must-hold, CLOCK_SKEW.';
+    'revoked, then or later. Servers accept tokens signed about a minute outside a window, since clocks differ; this answer does not.';
 `;
 
 const KEY_SCHEDULE = `

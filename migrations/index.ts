@@ -7,6 +7,7 @@ import { News1795000005000 } from './1795000005000-news.js';
 import { AuditProof1795000006000 } from './1795000006000-audit-proof.js';
 import { UserAdministration1795000007000 } from './1795000007000-user-administration.js';
 import { RestoreBackup1795000008000 } from './1795000008000-restore-backup.js';
+import { LoginHistory1795000009000 } from './1795000009000-login-history.js';
 
 /** Every migration, oldest first: an explicit list, so that what runs is what was reviewed. */
 export const migrations = [
@@ -19,4 +20,5 @@ export const migrations = [
   AuditProof1795000006000,
   UserAdministration1795000007000,
   RestoreBackup1795000008000,
+  LoginHistory1795000009000,
 ];

@@ -3,8 +3,9 @@ import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
 import { CurrentUser, Public, type AuthenticatedUser } from '../common/access.js';
 import { loginBody, redeemBody, refreshBody } from './auth.schemas.js';
-import { AuthService, type TokenPair } from './auth.service.js';
+import { AuthService, type Device, type TokenPair } from './auth.service.js';
 import { OneTimeCodes } from './codes/one-time-codes.js';
+import { LoginHistory } from './login-history/login-history.js';
 
 /** The parts of a Fastify request that a login notes down. */
 interface ClientRequest {
@@ -20,6 +21,7 @@ export class AuthController {
   constructor(
     private readonly auth: AuthService,
     private readonly codes: OneTimeCodes,
+    private readonly history: LoginHistory,
   ) {}
 
   @Public()
@@ -30,18 +32,18 @@ export class AuthController {
     @Body({ schema: loginBody }) body: z.output<typeof loginBody>,
     @Req() request: ClientRequest,
   ): Promise<TokenPair> {
-    return this.auth.login(body.username, body.password, {
-      userAgent: request.headers['user-agent'],
-      address: request.ip,
-    });
+    return this.auth.login(body.username, body.password, deviceOf(request));
   }
 
   @Public()
   @Post('refresh')
   @HttpCode(200)
   @Header('cache-control', 'no-store')
-  refresh(@Body({ schema: refreshBody }) body: z.output<typeof refreshBody>): Promise<TokenPair> {
-    return this.auth.refresh(body.refresh_token);
+  refresh(
+    @Body({ schema: refreshBody }) body: z.output<typeof refreshBody>,
+    @Req() request: ClientRequest,
+  ): Promise<TokenPair> {
+    return this.auth.refresh(body.refresh_token, deviceOf(request));
   }
 
   @ApiBearerAuth()
@@ -66,5 +68,12 @@ export class AuthController {
     @Req() request: ClientRequest,
   ): Promise<void> {
     await this.codes.redeem({ requestId: request.id }, body);
+    await this.history.recordRedemption(body.code, { ...deviceOf(request), username: body.username });
   }
 }
+
+const deviceOf = ({ id, ip, headers }: ClientRequest): Device => ({
+  requestId: id,
+  address: ip,
+  userAgent: headers['user-agent'],
+});

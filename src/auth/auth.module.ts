@@ -12,6 +12,8 @@ import { AuthController } from './auth.controller.js';
 import { AuthService } from './auth.service.js';
 import { AccessTokenGuard } from './guard/access-token.guard.js';
 import { AccessTokenStrategy } from './guard/access-token.strategy.js';
+import { LoginHistory } from './login-history/login-history.js';
+import { LoginRetention } from './login-history/login-retention.js';
 import { MetadataController } from './metadata.controller.js';
 import { RefreshSecret } from './session/refresh-secret.js';
 import { AccessTokenVerifier } from './token/access-token-verifier.js';
@@ -30,6 +32,8 @@ import { VerifiedTokens } from './token/verified-tokens.js';
     AccessTokenVerifier,
     VerifiedTokens,
     AccessTokenStrategy,
+    LoginHistory,
+    LoginRetention,
     AuthService,
     OwnAccount,
     { provide: APP_GUARD, useClass: AccessTokenGuard },

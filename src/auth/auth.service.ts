@@ -2,6 +2,8 @@ import { Inject, Injectable, Logger } from '@nestjs/common';
 import { KeyturnError } from '../common/errors.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { UsersService } from '../users/users.service.js';
+import type { Attempt } from './login-history/attempt.js';
+import { LoginHistory } from './login-history/login-history.js';
 import {
   leadsTo,
   readRefreshToken,
@@ -11,13 +13,14 @@ import {
 } from './session/refresh-token.js';
 import { RefreshSecret } from './session/refresh-secret.js';
 import { SessionMemory } from './session/session-memory.js';
-import { SessionStore, type SessionAtHand } from './session/session-store.js';
+import { SessionStore, type OpenedSession, type SessionAtHand } from './session/session-store.js';
 import { TokenIssuer } from './token/token-issuer.js';
 
 /** Where a login comes from. */
 export interface Device {
   readonly userAgent?: string | undefined;
   readonly address?: string | undefined;
+  readonly requestId?: string | undefined;
 }
 
 /** The answer to a login or a refresh (RFC 6749 section 5.1). Times in seconds. */
@@ -38,6 +41,7 @@ export class AuthService {
     @Inject(CONFIG) private readonly config: Config,
     private readonly users: UsersService,
     private readonly sessions: SessionStore,
+    private readonly history: LoginHistory,
     private readonly memory: SessionMemory,
     private readonly refreshSecret: RefreshSecret,
     private readonly issuer: TokenIssuer,
@@ -45,23 +49,28 @@ export class AuthService {
 
   /** @throws KeyturnError `invalid_credentials`, `busy`, `signing_unavailable`, `database_unavailable` */
   async login(username: string, password: string, device: Device): Promise<TokenPair> {
-    const user = await this.users.authenticate(username, password);
-    const opened = await this.sessions.open(user, device);
-    if (!opened) throw new KeyturnError('invalid_credentials', 'The username or the password is wrong.');
-    this.logger.log({ message: 'login', userId: user.id, sessionId: opened.session.id });
-    return this.pair(opened.session, opened.token);
+    const attempt = { ...device, username };
+    const opened = await this.open(attempt, password);
+    if (!opened) {
+      await this.history.recordRefusal(attempt);
+      this.logger.log({ message: 'login refused', requestId: device.requestId });
+      throw new KeyturnError('invalid_credentials', 'The username or the password is wrong.');
+    }
+    const { session, token } = opened;
+    this.logger.log({ message: 'login', userId: session.userId, sessionId: session.id });
+    return this.pair(session, token);
   }
 
   /**
    * Spends a refresh token. The same one again within the grace gets the same successor; later it ends the session.
    * @throws KeyturnError `invalid_grant`, `signing_unavailable`, `database_unavailable`
    */
-  async refresh(text: string): Promise<TokenPair> {
+  async refresh(text: string, device: Device = {}): Promise<TokenPair> {
     const token = readRefreshToken(text);
     if (!token) throw invalidGrant();
     const secret = await this.refreshSecret.get();
     const successor = successorOf(token, secret);
-    const session = (await this.sessions.spend(token, successor)) ?? (await this.retried(token, secret));
+    const session = (await this.sessions.spend(token, successor)) ?? (await this.retried(token, secret, device));
     return this.pair(session, successor);
   }
 
@@ -72,8 +81,21 @@ export class AuthService {
     this.logger.log({ message: 'logout', sessionId });
   }
 
+  /** A session for whoever knows the password; undefined when nobody may come in by it. */
+  private async open(
+    attempt: Attempt & { readonly username: string },
+    password: string,
+  ): Promise<OpenedSession | undefined> {
+    try {
+      return await this.sessions.open(await this.users.authenticate(attempt.username, password), attempt);
+    } catch (error) {
+      if (error instanceof KeyturnError && error.code === 'invalid_credentials') return undefined;
+      throw error;
+    }
+  }
+
   /** A token that could not be spent: a retry within the grace, a replay, or nothing of ours. */
-  private async retried(token: RefreshToken, secret: Buffer): Promise<SessionAtHand> {
+  private async retried(token: RefreshToken, secret: Buffer, device: Device): Promise<SessionAtHand> {
     const session = await this.sessions.find(token.sessionId);
     if (!session || session.over || session.now >= session.idleExpiresAt || session.now >= session.expiresAt)
       throw invalidGrant();
@@ -83,7 +105,7 @@ export class AuthService {
     const isRetry =
       token.generation === refreshGeneration - 1 && now - refreshedAt <= this.config.sessions.refreshGrace;
     if (isRetry) return session;
-    await this.sessions.end(session.id, 'refresh_token_reused');
+    await this.history.endReused(session.id, device);
     this.memory.forget(session.id);
     this.logger.warn({
       message: 'a spent refresh token came back: session ended',

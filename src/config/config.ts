@@ -38,6 +38,7 @@ export interface Config {
     readonly maxAge: number;
     readonly refreshGrace: number;
   };
+  readonly loginHistoryKeep: number;
   readonly firstAdministrator: { readonly username: string; readonly password: string } | undefined;
   readonly passwordHashConcurrency: number;
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'silent';

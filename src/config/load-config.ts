@@ -144,6 +144,7 @@ function toConfig(values: SettingValues): Config {
       refreshGrace: values.REFRESH_GRACE,
     },
     firstAdministrator: username !== undefined && password !== undefined ? { username, password } : undefined,
+    loginHistoryKeep: values.LOGIN_HISTORY_KEEP,
     passwordHashConcurrency: values.PASSWORD_HASH_CONCURRENCY,
     logLevel: values.LOG_LEVEL,
   };

@@ -158,6 +158,11 @@ export const SETTINGS = {
     '10s',
     'How long a spent refresh token gets the same successor again, for a client that lost the answer.',
   ),
+  LOGIN_HISTORY_KEEP: setting(
+    duration(30 * 86_400_000),
+    '400d',
+    'How long it is kept who logged in, from where, and who failed. By whole months: up to a month longer; then put away for 30 days, and dropped.',
+  ),
   KEYTURN_ADMIN_USERNAME: optional(
     z.string().min(1),
     'With KEYTURN_ADMIN_PASSWORD: the first administrator, made at the very first start. Never overwrites one that exists.',

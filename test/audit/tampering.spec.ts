@@ -55,7 +55,7 @@ const rewriteRow = (seq: number, from: string, to: string): string => `
     hash = encode(sha256(convert_to(prev_hash || replace(entry, '${from}', '${to}'), 'UTF8')), 'hex') WHERE seq = ${seq};
 `;
 
-/** A row that is well linked to the end, like row `seq` in all but what \`from\` says. */
+/** A row that is well linked to the end, like row `seq` in all but what `from` says. */
 const append = (seq: number, from: string, to: string): string => `
   INSERT INTO keyturn.audit_log (seq, prev_hash, entry, hash)
   SELECT head.seq + 1, head.hash, forged.entry, encode(sha256(convert_to(head.hash || forged.entry, 'UTF8')), 'hex')

@@ -3,6 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { CONFIG, type Config } from '../../config/config.js';
 import { asKeyturnError } from '../../database/unavailable.js';
+import { ATTEMPT_COLUMNS, attemptValues, type Attempt } from '../login-history/attempt.js';
 import { firstRefreshToken, hashOf, type RefreshToken } from './refresh-token.js';
 
 export type EndReason = 'logout' | 'logout_all' | 'administrator' | 'password_changed' | 'refresh_token_reused';
@@ -29,6 +30,11 @@ export interface SessionAtHand extends Session {
   readonly refreshedAt: number;
   readonly refreshGeneration: number;
   readonly refreshHash: Buffer;
+}
+
+export interface OpenedSession {
+  readonly session: SessionAtHand;
+  readonly token: RefreshToken;
 }
 
 interface Row {
@@ -78,21 +84,24 @@ export class SessionStore {
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
-  /** Begins a session of a user whose password was right; undefined when it, or they, have just changed. */
+  /** Begins a session of a user whose password was right, and records the login; undefined when it, or they, have just changed. */
   async open(
     user: { readonly id: string; readonly passwordChangedAt: Date | null },
-    device: { userAgent?: string | undefined; address?: string | undefined },
-  ): Promise<{ session: SessionAtHand; token: RefreshToken } | undefined> {
+    attempt: Attempt,
+  ): Promise<OpenedSession | undefined> {
     const token = firstRefreshToken(randomUUID());
     const { idleTimeout, maxAge } = this.config.sessions;
     const session = await this.one(
       `WITH s AS (
-         INSERT INTO keyturn.sessions (id, user_id, idle_expires_at, expires_at, refresh_hash, user_agent, address)
-         SELECT $1, id, keyturn.clock() + make_interval(secs => $3), keyturn.clock() + make_interval(secs => $4), $5, $6, $7
+         INSERT INTO keyturn.sessions (id, user_id, idle_expires_at, expires_at, refresh_hash, address, user_agent)
+         SELECT $1, id, keyturn.clock() + make_interval(secs => $3), keyturn.clock() + make_interval(secs => $4), $5, $8, $9
          FROM keyturn.users WHERE id = $2 AND disabled_at IS NULL AND password_hash IS NOT NULL
-           AND date_trunc('milliseconds', password_changed_at) IS NOT DISTINCT FROM $8::timestamptz
+           AND date_trunc('milliseconds', password_changed_at) IS NOT DISTINCT FROM $6::timestamptz
          FOR SHARE -- who disables the user or changes the password waits, and then ends this too
          RETURNING *
+       ), recorded AS (
+         INSERT INTO keyturn.login_events (outcome, user_id, session_id, ${ATTEMPT_COLUMNS})
+         SELECT 'success', user_id, id, $7, $8, $9, $10 FROM s
        )
        SELECT ${columns('s', 'u')} FROM s JOIN keyturn.users u ON u.id = s.user_id`,
       [
@@ -101,9 +110,8 @@ export class SessionStore {
         Math.min(idleTimeout, maxAge - 1) / 1_000,
         maxAge / 1_000,
         hashOf(token),
-        device.userAgent?.slice(0, 256) ?? null,
-        device.address ?? null,
         user.passwordChangedAt,
+        ...attemptValues(attempt),
       ],
     );
     return session && { session, token };
