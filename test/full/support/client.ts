@@ -15,10 +15,15 @@ export interface Asked {
   readonly token?: string | undefined;
   readonly json?: unknown;
   readonly timeoutMs?: number;
+  /** Keeps the body back when the head has arrived and the server waits for the rest (RFC 9110 section 10.1.1). */
+  readonly hold?: { readonly arrived: () => void; readonly until: Promise<unknown> };
 }
 
 /** One request on a connection of its own, so that what one fault did to a connection never touches the next answer. */
-export async function send(url: string, { method, token, json, timeoutMs = 15_000 }: Asked = {}): Promise<Answer> {
+export async function send(
+  url: string,
+  { method, token, json, timeoutMs = 15_000, hold }: Asked = {},
+): Promise<Answer> {
   const begun = performance.now();
   const body = json === undefined ? undefined : JSON.stringify(json);
   return await new Promise((resolve) => {
@@ -29,6 +34,7 @@ export async function send(url: string, { method, token, json, timeoutMs = 15_00
       agent: false,
       signal: AbortSignal.timeout(timeoutMs),
       headers: {
+        ...(hold && { expect: '100-continue' }),
         ...(body !== undefined && { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
         ...(token !== undefined && { authorization: `Bearer ${token}` }),
       },
@@ -42,7 +48,28 @@ export async function send(url: string, { method, token, json, timeoutMs = 15_00
       response.once('error', (error) => finish(0, {}, '', error.message));
     });
     asking.once('error', (error) => finish(0, {}, '', error.message));
-    asking.end(body);
+    if (!hold) return asking.end(body);
+    return asking.once('continue', () => {
+      hold.arrived();
+      void hold.until.then(() => asking.end(body));
+    });
+  });
+}
+
+/** A login that is under way: its head has arrived. What is returned sends the rest, and has the answer. */
+export async function beginLogin(url: string): Promise<() => Promise<Answer>> {
+  let release = (): void => undefined;
+  const until = new Promise<void>((resolve) => (release = resolve));
+  return await new Promise((resolve) => {
+    const hold = {
+      until,
+      arrived: () =>
+        resolve(async () => {
+          release();
+          return await answer;
+        }),
+    };
+    const answer = send(`${url}/auth/login`, { json: administrator, hold });
   });
 }
 
