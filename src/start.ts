@@ -2,6 +2,7 @@ import { createServer as createTcpServer } from 'node:net';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { OneTimeCodes } from './auth/codes/one-time-codes.js';
 import { TokenSettings } from './auth/token/token-settings.js';
+import { KeyturnError } from './common/errors.js';
 import type { Config } from './config/config.js';
 import { ConfigError, loadConfig, type Environment } from './config/load-config.js';
 import { SYSTEM } from './database/change.js';
@@ -58,6 +59,7 @@ export async function run(configured: Config, out: NodeJS.WritableStream): Promi
     const logger = new PinoLogger(config);
     for (const warning of database.warnings) logger.warn(warning, 'Database');
     app = await createServer(config, database.url, logger);
+    await makeFirstAdministrator(app, config, say);
     await listen(app, config);
     await announce(app, config, database, say);
     return { app, url: addressOf(config), stop };
@@ -137,25 +139,36 @@ async function announce(
     say(
       `signing key ${signer.kid} ${signer.algorithm} active${standby ? `; next key ${standby.kid} published, takes over ${at(standby.activatesAt)}` : ''}`,
     );
-  await announceAdministrator(app, config, say);
+  await announceSetup(app, config, say);
   const { issuer } = app.get(TokenSettings);
   const place = addressOf(config);
   if (issuer !== place) say(`issuer ${issuer}`);
   say(`app ${place}  docs /docs  keys /.well-known/jwks.json  health /health/ready`);
 }
 
-async function announceAdministrator(
+/** The one that the environment names, unless there is one. @throws ConfigError when it cannot be made as it is named */
+async function makeFirstAdministrator(
   app: NestFastifyApplication,
-  config: Config,
+  { firstAdministrator }: Config,
   say: (line: string) => void,
 ): Promise<void> {
-  if (config.firstAdministrator) {
-    const made = await app.get(UsersService).createFirstAdministrator(SYSTEM, config.firstAdministrator);
+  if (!firstAdministrator) return;
+  try {
+    const made = await app.get(UsersService).createFirstAdministrator(SYSTEM, firstAdministrator);
     if (made) say(`first administrator ${made.username} made from KEYTURN_ADMIN_USERNAME`);
-    return;
+  } catch (error) {
+    if (!(error instanceof KeyturnError)) throw error;
+    if (error.code === 'password_rejected')
+      throw new ConfigError([`KEYTURN_ADMIN_PASSWORD cannot be used: ${error.message}`]);
+    if (error.code === 'username_taken')
+      throw new ConfigError([`KEYTURN_ADMIN_USERNAME cannot be used: ${error.message}`]);
+    throw error;
   }
-  // In production the address would lie in a log; there the environment or the command line makes the first one.
-  if (config.production) return;
+}
+
+/** Where to become the first administrator. In production the address would lie in a log; the environment or the command line makes one. */
+async function announceSetup(app: NestFastifyApplication, config: Config, say: (line: string) => void): Promise<void> {
+  if (config.production || config.firstAdministrator) return;
   const code = await app.get(OneTimeCodes).issueSetupCode();
   if (code !== undefined) say(`first administrator: ${addressOf(config)}/setup?code=${code}  (once, 30 minutes)`);
 }

@@ -1,8 +1,11 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Writable } from 'node:stream';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { OneTimeCodes } from '../../src/auth/codes/one-time-codes.js';
+import { loadConfig, type Environment } from '../../src/config/load-config.js';
 import { SYSTEM } from '../../src/database/change.js';
+import { run } from '../../src/start.js';
 import { UsersService } from '../../src/users/users.service.js';
-import { PASSWORD, startTestApp, type Answer, type TestApp } from '../support/test-app.js';
+import { askAt, PASSWORD, startTestApp, type Answer, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 
 let database: TestDatabase;
@@ -89,3 +92,170 @@ describe('the set-up page', () => {
     expect(again).toBeUndefined();
   });
 });
+
+describe('the form of the set-up page', () => {
+  let page: TestDatabase;
+  let fresh: TestApp;
+  let freshCode: string;
+  beforeAll(async () => {
+    page = await createTestDatabase();
+    fresh = await startTestApp({ database: page });
+  });
+  beforeEach(async () => {
+    await page.connect('superuser').then((superuser) => superuser.query('DELETE FROM keyturn.users'));
+    freshCode = (await fresh.app.get(OneTimeCodes).issueSetupCode()) ?? '';
+  });
+  afterAll(async () => {
+    await fresh?.close();
+    await page?.drop();
+  });
+
+  const post = (fields: Readonly<Record<string, string>>, headers: Readonly<Record<string, string>> = {}) =>
+    fresh.ask('/setup', {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', ...headers },
+      body: new URLSearchParams(fields).toString(),
+    });
+  const right = () => ({ code: freshCode, username: 'anna', password: PASSWORD });
+
+  it('sent from this site makes an administrator and leads on by 303, so that a reload sends nothing', async () => {
+    const { status, headers } = await post(right(), { origin: fresh.url, 'sec-fetch-site': 'same-origin' });
+
+    expect(status).toBe(303);
+    expect((await fresh.ask(headers.get('location') ?? '')).status).toBe(200);
+    const { access_token: token } = await fresh.login('anna');
+    expect(await fresh.ask('/auth/me', { token })).toMatchObject({ body: { username: 'anna', roles: ['admin'] } });
+  });
+
+  it('sent twice makes one administrator', async () => {
+    expect((await post(right())).status).toBe(303);
+
+    const { status, body } = await post({ ...right(), username: 'mallory' });
+
+    expect([status, String(body).includes('<form')]).toEqual([400, false]);
+    await expect(fresh.login('mallory')).rejects.toThrow('invalid_credentials');
+  });
+
+  it('with a wrong code makes nobody', async () => {
+    const { status, body } = await post({ ...right(), code: 'A'.repeat(32) });
+
+    expect([status, String(body).includes('<form')]).toEqual([400, false]);
+    expect(await fresh.app.get(UsersService).hasAdministrator()).toBe(false);
+  });
+
+  it('with a code half an hour old makes nobody', async () => {
+    await page.moveClock(30 * 60_000);
+
+    expect((await post(right())).status).toBe(400);
+    expect(await fresh.app.get(UsersService).hasAdministrator()).toBe(false);
+  });
+
+  it('works with the code of either of two servers that started together, and then with neither', async () => {
+    const other = (await fresh.app.get(OneTimeCodes).issueSetupCode()) ?? '';
+    expect((await post(right())).status).toBe(303);
+
+    expect((await post({ code: other, username: 'mallory', password: PASSWORD })).status).toBe(400);
+    expect((await fresh.ask(`/setup?code=${other}`)).body).not.toContain('<form');
+  });
+
+  it('with a role in it makes nobody', async () => {
+    expect((await post({ ...right(), roles: 'auditor' })).status).toBe(400);
+    expect(await fresh.app.get(UsersService).hasAdministrator()).toBe(false);
+  });
+
+  it('leaves neither the code nor the password in the log', async () => {
+    await post({ ...right(), password: 'short secret' });
+    await post(right());
+
+    const log = fresh.log.join('\n');
+    for (const secret of [freshCode, PASSWORD, 'short secret']) expect(log).not.toContain(secret);
+  });
+});
+
+describe('a server that starts over an empty database', () => {
+  let empty: TestDatabase;
+  let running: Started | undefined;
+  beforeEach(async () => {
+    empty = await createTestDatabase();
+  });
+  afterEach(async () => {
+    await running?.stop();
+    await empty.drop();
+  });
+
+  /** Starts as `npm start` does, after stopping what ran before. */
+  async function start(settings: Environment = {}): Promise<Started> {
+    await running?.stop();
+    running = undefined;
+    const first = new FirstScreen();
+    const config = loadConfig({
+      ...{ PORT: '0', DATABASE_URL: empty.urls.app, MIGRATION_DATABASE_URL: empty.urls.migrator },
+      ...{ KEK: server.kek, LOG_LEVEL: 'silent', ...settings },
+    });
+    const started = await run(config, first);
+    running = { url: started.url, screen: first.text, stop: () => started.stop() };
+    return running;
+  }
+
+  const statusOf = async (url: string, password: string): Promise<number> =>
+    (await askAt(url, '/auth/login', { json: { username: 'ada', password } })).status;
+  const named = (password: string): Environment => ({
+    KEYTURN_ADMIN_USERNAME: 'ada',
+    KEYTURN_ADMIN_PASSWORD: password,
+  });
+
+  it('makes the first administrator from the environment, once, and never changes the password again', async () => {
+    const first = await start(named(PASSWORD));
+    expect(first.screen).toContain('first administrator ada');
+    expect(first.screen).not.toContain(PASSWORD);
+    expect(await statusOf(first.url, PASSWORD)).toBe(200);
+
+    const second = await start(named('another winter staircase'));
+
+    expect(second.screen).not.toContain('first administrator');
+    expect([await statusOf(second.url, PASSWORD), await statusOf(second.url, 'another winter staircase')]).toEqual([
+      200, 401,
+    ]);
+  });
+
+  it('prints an address that shows the form when the environment names nobody', async () => {
+    const { screen } = await start();
+
+    const address = new URL(/first administrator: (http:\S+)/.exec(screen)?.[1] ?? '');
+
+    expect(await askAt(address.origin, address.pathname + address.search, {})).toMatchObject({
+      status: 200,
+      body: expect.stringContaining('<form'),
+    });
+  });
+
+  it('does not start with a name that cannot be one, and says so', async () => {
+    await expect(start({ ...named(PASSWORD), KEYTURN_ADMIN_USERNAME: 'ada l' })).rejects.toMatchObject({
+      name: 'ConfigError',
+      message: expect.stringContaining('KEYTURN_ADMIN_USERNAME'),
+    });
+  });
+
+  it('does not start with a password that the policy refuses, and says so', async () => {
+    await expect(start(named('too short'))).rejects.toMatchObject({
+      name: 'ConfigError',
+      message: expect.stringMatching(/KEYTURN_ADMIN_PASSWORD.*at least 15 characters/s),
+    });
+  });
+});
+
+interface Started {
+  readonly url: string;
+  readonly screen: string;
+  stop(): Promise<void>;
+}
+
+/** What a person sees who starts the server. */
+class FirstScreen extends Writable {
+  text = '';
+
+  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
+    this.text += chunk.toString();
+    done();
+  }
+}

@@ -88,6 +88,10 @@ export class OneTimeCodes {
 
   private async makeFirstAdministrator(manager: EntityManager, username: string, passwordHash: string): Promise<void> {
     if (!(await this.users.insertFirstAdministrator(manager, username, passwordHash))) throw noSuchCode();
+    // Every server that started over the empty database printed one.
+    await manager.query(
+      "UPDATE keyturn.one_time_codes SET redeemed_at = keyturn.clock() WHERE purpose = 'setup' AND redeemed_at IS NULL",
+    );
   }
 
   private async find(code: string): Promise<Redeemable | undefined> {
@@ -99,7 +103,8 @@ export class OneTimeCodes {
          WHERE c.code_hash = $1 AND c.redeemed_at IS NULL AND c.expires_at > keyturn.clock() AND u.disabled_at IS NULL`,
         [hashOf(code)],
       );
-      return row && { purpose: row.purpose, userId: row.user_id, username: row.username };
+      if (!row || (row.purpose === 'setup' && (await this.users.hasAdministrator()))) return undefined;
+      return { purpose: row.purpose, userId: row.user_id, username: row.username };
     } catch (error) {
       throw asKeyturnError(error);
     }
