@@ -1,5 +1,5 @@
 import { Module } from '@nestjs/common';
-import { APP_GUARD } from '@nestjs/core';
+import { APP_GUARD, DiscoveryModule } from '@nestjs/core';
 import { PassportModule } from '@nestjs/passport';
 import { CONFIG, type Config } from '../config/config.js';
 import { KeysModule } from '../keys/keys.module.js';
@@ -12,6 +12,7 @@ import { AuthController } from './auth.controller.js';
 import { AuthService } from './auth.service.js';
 import { AccessTokenGuard } from './guard/access-token.guard.js';
 import { AccessTokenStrategy } from './guard/access-token.strategy.js';
+import { RouteRules } from './guard/route-rules.js';
 import { LoginHistory } from './login-history/login-history.js';
 import { LoginRetention } from './login-history/login-retention.js';
 import { MetadataController } from './metadata.controller.js';
@@ -23,7 +24,7 @@ import { VerifiedTokens } from './token/verified-tokens.js';
 
 /** Login, tokens, sessions, and the guard before every route. */
 @Module({
-  imports: [KeysModule, UserAdministrationModule, PassportModule],
+  imports: [KeysModule, UserAdministrationModule, PassportModule, DiscoveryModule],
   controllers: [AuthController, AccountController, UsersController, UserSessionsController, MetadataController],
   providers: [
     { provide: TokenSettings, inject: [CONFIG], useFactory: (config: Config) => TokenSettings.of(config) },
@@ -36,6 +37,7 @@ import { VerifiedTokens } from './token/verified-tokens.js';
     LoginRetention,
     AuthService,
     OwnAccount,
+    RouteRules,
     { provide: APP_GUARD, useClass: AccessTokenGuard },
   ],
   exports: [AccessTokenVerifier, AuthService, UserAdministrationModule],

@@ -1,7 +1,7 @@
 import { createServer as createTcpServer, type Server } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Controller, Get, Module, Post } from '@nestjs/common';
-import { CurrentUser, Public, Roles, type AuthenticatedUser } from '../../src/common/access.js';
+import { CurrentUser, FreshLogin, Public, Roles, type AuthenticatedUser } from '../../src/common/access.js';
 import { KeyVault } from '../../src/keys/vault/key-vault.js';
 import { exchange } from '../support/raw-http.js';
 import { members, PASSWORD, startTestApp, type Answer, type TestApp } from '../support/test-app.js';
@@ -68,8 +68,29 @@ class LedgerController {
   }
 }
 
+@Controller('catalogue')
+@Public()
+class CatalogueController {
+  @Get()
+  list(): { pieces: number } {
+    return { pieces: 3 };
+  }
+
+  @Get('prices')
+  @Roles('hr')
+  prices(): { price: number } {
+    return { price: 1 };
+  }
+
+  @Get('keys')
+  @FreshLogin()
+  keys(): { keys: number } {
+    return { keys: 0 };
+  }
+}
+
 /** What an application developer writes. */
-@Module({ controllers: [ReportsController, LedgerController] })
+@Module({ controllers: [ReportsController, LedgerController, CatalogueController] })
 class ReportsModule {}
 
 const minute = 60_000;
@@ -146,6 +167,16 @@ describe('a feature module of the application', () => {
     expect([await asked('/ledger', hr), await asked('/ledger', clerk), await asked('/ledger/sales', hr)]).toEqual([
       200, 403, 403,
     ]);
+  });
+
+  it('guards a route that asks for a role or a fresh login where the rest of its controller is open', async () => {
+    const asked = async (path: string, token?: string): Promise<number> =>
+      (await server.ask(path, token === undefined ? {} : { token })).status;
+
+    expect(await asked('/catalogue')).toBe(200);
+    expect([await asked('/catalogue/prices'), await asked('/catalogue/keys')]).toEqual([401, 401]);
+    expect([await asked('/catalogue/prices', clerk), await asked('/catalogue/prices', hr)]).toEqual([403, 200]);
+    expect(await asked('/catalogue/keys', clerk)).toBe(200);
   });
 
   it('answers 500, and says why in the log, where a public route asks for a user', async () => {
@@ -462,6 +493,36 @@ describe.each<readonly [string, readonly Hostile[]]>([
   it.each(hostile)('a token with %s is refused (%s)', async (_what, reason, make) => {
     expect(await refusalBy(other, make(world))).toEqual({ ...invalid, reason });
   });
+});
+
+it('a server does not start when a route or a controller says that it is open and guarded at once', async () => {
+  @Controller('torn')
+  class TornController {
+    @Get()
+    @Public()
+    @Roles('hr')
+    read(): string {
+      return 'torn';
+    }
+  }
+  @Controller('torn/again')
+  @Public()
+  @FreshLogin()
+  class TornAgainController {
+    @Get()
+    read(): string {
+      return 'torn';
+    }
+  }
+  @Module({ controllers: [TornController, TornAgainController] })
+  class TornModule {}
+
+  await expect(startTestApp({ database, features: [TornModule] })).rejects.toThrow(
+    'Choose one of the two:\n' +
+      '  - TornController.read says @Public() and @Roles()\n' +
+      '  - TornAgainController says @Public() and @FreshLogin()\n' +
+      'See docs/guarding-routes.md.',
+  );
 });
 
 describe('two applications in one process', () => {

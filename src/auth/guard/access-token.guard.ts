@@ -1,8 +1,8 @@
 import { Injectable, Logger, type ExecutionContext } from '@nestjs/common';
-import { Reflector } from '@nestjs/core';
 import { AuthGuard } from '@nestjs/passport';
-import { FRESH_LOGIN, PUBLIC, ROLES, type AuthenticatedUser } from '../../common/access.js';
+import type { AuthenticatedUser } from '../../common/access.js';
 import { KeyturnError } from '../../common/errors.js';
+import { accessTo, type RouteAccess } from '../../common/route-access.js';
 import { DatabaseClock } from '../../database/database-clock.js';
 import { AccessTokenVerifier, TokenRefused } from '../token/access-token-verifier.js';
 import { VerifiedTokens } from '../token/verified-tokens.js';
@@ -14,23 +14,14 @@ const FRESH_SECONDS = 15 * 60;
 
 type Request = GuardedRequest & CredentialRequest & { user?: AuthenticatedUser };
 
-/** Who may call a route. */
-interface Access {
-  readonly open: boolean;
-  /** One of these roles; undefined: any logged-in user. */
-  readonly wanted: readonly string[] | undefined;
-  readonly freshLogin: boolean;
-}
-
 /** Guards every route that is not `@Public()`. */
 @Injectable()
 export class AccessTokenGuard extends AuthGuard(STRATEGY) {
   private readonly logger = new Logger('Guard');
   /** By controller, then by handler: a handler that two controllers inherit is two routes. */
-  private readonly access = new WeakMap<object, WeakMap<object, Access>>();
+  private readonly access = new WeakMap<object, WeakMap<object, RouteAccess>>();
 
   constructor(
-    private readonly reflector: Reflector,
     private readonly verifier: AccessTokenVerifier,
     private readonly verified: VerifiedTokens,
     private readonly clock: DatabaseClock,
@@ -39,7 +30,7 @@ export class AccessTokenGuard extends AuthGuard(STRATEGY) {
   }
 
   override canActivate(context: ExecutionContext): true | Promise<true> {
-    const access = this.accessTo(context);
+    const access = this.accessOf(context);
     if (access.open) return true;
     const request = context.switchToHttp().getRequest<Request>();
     const token = bearerToken(request);
@@ -90,7 +81,7 @@ export class AccessTokenGuard extends AuthGuard(STRATEGY) {
       : new KeyturnError('invalid_token', 'The access token is invalid', {}, { cause: error });
   }
 
-  private authorize({ roles, authenticatedAt }: AuthenticatedUser, { wanted, freshLogin }: Access): true {
+  private authorize({ roles, authenticatedAt }: AuthenticatedUser, { wanted, freshLogin }: RouteAccess): true {
     if (wanted !== undefined && !wanted.some((role) => roles.includes(role))) {
       throw new KeyturnError('insufficient_scope', `This needs one of the roles: ${wanted.join(', ')}.`);
     }
@@ -103,19 +94,14 @@ export class AccessTokenGuard extends AuthGuard(STRATEGY) {
   }
 
   /** What the decorators of a route say. They never change, so they are read once. */
-  private accessTo(context: ExecutionContext): Access {
+  private accessOf(context: ExecutionContext): RouteAccess {
     const controller = context.getClass();
     const handler = context.getHandler();
     let routes = this.access.get(controller);
     if (!routes) this.access.set(controller, (routes = new WeakMap()));
     const known = routes.get(handler);
     if (known) return known;
-    const targets = [handler, controller];
-    const access: Access = {
-      open: this.reflector.getAllAndOverride<boolean | undefined>(PUBLIC, targets) === true,
-      wanted: this.reflector.getAllAndOverride<readonly string[] | undefined>(ROLES, targets),
-      freshLogin: this.reflector.getAllAndOverride<boolean | undefined>(FRESH_LOGIN, targets) === true,
-    };
+    const access = accessTo(controller, handler);
     routes.set(handler, access);
     return access;
   }

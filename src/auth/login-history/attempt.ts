@@ -27,8 +27,14 @@ export function attemptValues({
   ];
 }
 
-/** An address as Postgres stores it (inet): without the interface that it was reached through; IPv4 as IPv4, however it came. */
+/**
+ * An address as Postgres stores it (inet): without a port, as some proxies hand on, and the interface that it was reached through; IPv4 as
+ * IPv4, however it came.
+ */
 export function addressText(address: string | undefined): string | undefined {
-  const plain = address?.replace(/%.*$/, '').replace(/^::ffff:(?=[\d.]+$)/i, '');
+  const plain = address
+    ?.replace(/^\[(.*)\](:\d+)?$|^([\d.]+):\d+$/, '$1$3')
+    .replace(/%.*$/, '')
+    .replace(/^::ffff:(?=[\d.]+$)/i, '');
   return plain !== undefined && isIP(plain) !== 0 ? plain : undefined;
 }
