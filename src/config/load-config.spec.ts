@@ -86,6 +86,10 @@ describe('values that cannot be read', () => {
     ['TRUSTED_PROXIES', '10.0.0.0/33', /CIDR ranges/],
     ['KEY_POLL_INTERVAL', '10ms', /from 50ms to 1min/],
     ['LOG_LEVEL', 'trace', /one of fatal, /],
+    ['DATABASE_URL', 'mysql://db/keyturn', /^DATABASE_URL must begin with postgres:/],
+    ['DATABASE_URL', 'postgres://app:qxz/jqx@db/keyturn', /^DATABASE_URL is no URL: .* such as %2F for \/$/],
+    ['DATABASE_URL', 'postgres://app:qxz%zz@db/keyturn', /^DATABASE_URL is no URL: /],
+    ['AUDITOR_DATABASE_URL', 'postgres://auditor:qxz#jqx@db/keyturn', /^AUDITOR_DATABASE_URL is no URL: /],
   ])('%s=%s', (name, value, problem) => {
     expect(problemsOf({ [name]: value })).toEqual([expect.stringMatching(problem)]);
   });
@@ -137,7 +141,10 @@ describe('secrets', () => {
 
   it('are in no message, whatever is wrong', () => {
     // Letters that no message of ours has beside each other.
-    const value = fc.tuple(fc.constantFrom('', 'postgres://', 'mysql://'), fc.stringMatching(/^[qxzj]{8,20}$/));
+    const value = fc.tuple(
+      fc.constantFrom('', 'postgres://', 'postgres://app:%', 'postgres://app:/', 'mysql://'),
+      fc.stringMatching(/^[qxzj]{8,20}$/),
+    );
     const environment = fc.dictionary(fc.constantFrom(...secrets), value);
 
     fc.assert(

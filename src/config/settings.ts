@@ -47,7 +47,24 @@ const networks = z.string().refine(
   'must be addresses or CIDR ranges with commas between',
 );
 
-const postgresUrl = z.string().regex(/^postgres(ql)?:\/\//, 'must begin with postgres:// or postgresql://');
+/** What is wrong is said without the value: it holds a password. */
+const postgresUrl = z
+  .string()
+  .regex(/^postgres(ql)?:\/\//, { error: 'must begin with postgres:// or postgresql://', abort: true })
+  .refine(
+    isReadableUrl,
+    'is no URL: in user name and password write each of / : @ ? # [ ] and % as % and two hexadecimal digits, such as %2F for /',
+  );
+
+function isReadableUrl(text: string): boolean {
+  try {
+    const { username, password, pathname } = new URL(text);
+    [username, password, pathname].forEach((part) => decodeURIComponent(part));
+    return true;
+  } catch {
+    return false;
+  }
+}
 const httpUrl = z
   .string()
   .refine(
