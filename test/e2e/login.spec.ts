@@ -140,7 +140,8 @@ describe('a login request', () => {
 
   const wrong: readonly (readonly [what: string, AskOptions, status: number, code: string])[] = [
     ['cut off', raw(good.slice(0, -1)), 400, 'malformed_json'],
-    ['empty', raw(''), 400, 'malformed_json'],
+    ['empty', raw(''), 400, 'validation_failed'],
+    ['of blanks', raw('  '), 400, 'malformed_json'],
     ['that is not JSON at all', raw('username=anna'), 400, 'malformed_json'],
     ['with something after the JSON', raw(`${good}{}`), 400, 'malformed_json'],
     ['with a byte order mark and nothing else', raw('\uFEFF'), 400, 'malformed_json'],

@@ -185,6 +185,12 @@ describe('the login history', () => {
     ['garbage; DROP TABLE', null],
     ['::ffff:203.0.113.9', '203.0.113.9'],
     ['fe80::1%eth0', 'fe80::1'],
+    ['[2001:db8::9]:80', '2001:db8::9'],
+    ['[fe80::2%eth0]', 'fe80::2'],
+    ['203.0.113.8:5678', '203.0.113.8'],
+    ['[::1', null],
+    ['unknown', null],
+    ['203.0.113.10, 999.1.1.1', null],
     ['2001:db8::7', '2001:db8::7'],
   ])('takes %j for an address as %p, and lets in all the same', async (said, address) => {
     await server.createUser({ username: `from-${said.replace(/\W/g, '')}` });

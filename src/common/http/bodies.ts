@@ -16,12 +16,16 @@ declare module 'fastify' {
   }
 }
 
-/** What bodies are taken: JSON in UTF-8 (RFC 8259 section 8.1), forms where a page posts to itself, and no other. */
+/**
+ * What bodies are taken: JSON in UTF-8 (RFC 8259 section 8.1), forms where a page posts to itself, and no other. An empty body is none,
+ * whatever its type: clients announce JSON on every request.
+ */
 export function limitBodies(app: NestFastifyApplication): void {
   const fastify = app.getHttpAdapter().getInstance();
   fastify.removeContentTypeParser('text/plain');
   const parseJson = fastify.getDefaultJsonParser('error', 'error');
   app.useBodyParser<RawServerDefault>(JSON_TYPE, { bodyLimit: BODY_LIMIT }, (request, body, done) => {
+    if (body.length === 0) return done(null, undefined);
     if (!isUtf8(body)) return done(new KeyturnError('malformed_json', 'The body is not UTF-8.'), undefined);
     return parseJson(request, body.toString('utf8'), done);
   });
