@@ -49,6 +49,7 @@ export class AuthService {
 
   /** @throws KeyturnError `invalid_credentials`, `busy`, `signing_unavailable`, `database_unavailable` */
   async login(username: string, password: string, device: Device): Promise<TokenPair> {
+    await this.issuer.refuseWhenSilent();
     const attempt = { ...device, username };
     const opened = await this.open(attempt, password);
     if (!opened) {

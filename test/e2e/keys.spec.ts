@@ -205,6 +205,21 @@ describe('a rotation', () => {
     expect((await world.server.ask('/keys', { token })).status).toBe(200);
   });
 
+  it('believes the session, not the token, about when the login was', async () => {
+    const pair = await world.server.login('admin');
+    await world.pass(14 * minute);
+    const refreshed = String(members((await world.server.refresh(pair.refresh_token)).body)['access_token']);
+    await world.pass(minute + 2 * second);
+    const { header, claims } = readToken(refreshed);
+    const key = known((await world.server.openKeys()).find(({ kid }) => kid === header['kid']));
+
+    const token = forge(header, { ...claims, auth_time: claims['iat'] }, signedBy(key.privateKey));
+
+    const { status, body } = await world.server.ask('/keys/rotate', { token, json: {} });
+    expect([status, members(body)['code']]).toEqual([401, 'fresh_login_required']);
+    expect((await world.server.ask('/keys', { token })).status).toBe(200);
+  });
+
   it('refuses a standby that caches may not know yet, and says from when', async () => {
     const { signer, standby } = world;
 

@@ -4,6 +4,7 @@ import type { Client } from 'pg';
 import { startTestApp, tokenPair, type Answer, type TestApp, type TestTokenPair } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { day, minute, only, second } from '../support/signing-keys.js';
+import { eventually } from '../full/support/wait.js';
 import { readToken } from '../support/tokens.js';
 
 const IDLE = 7 * day;
@@ -323,6 +324,33 @@ describe('a session', () => {
 
     expect(await me(after)).toBe(200);
   });
+
+  it.each(['login', 'refresh'])(
+    'whose user is changed during a %s gets the roles of after the change',
+    async (what) => {
+      const username = `racing-${what}`;
+      await server.createUser({ username, roles: ['sales'] });
+      const first = await server.login(username);
+      const changing = await database.connect('superuser');
+      await changing.query('BEGIN');
+      await changing.query(`UPDATE keyturn.users SET roles = '{hr}' WHERE username = $1`, [username]);
+
+      const asked = what === 'login' ? server.login(username) : refreshed(first);
+      await eventually('a statement that waits for the change', async () => {
+        const { rows } = await superuser.query(
+          `SELECT FROM pg_stat_activity WHERE datname = $1 AND wait_event_type = 'Lock' AND query LIKE '%keyturn.sessions%'`,
+          [database.name],
+        );
+        return rows.length === 1;
+      });
+      await changing.query('COMMIT');
+      const pair = await asked;
+      await server.hearNews();
+
+      expect(readToken(pair.access_token).claims).toMatchObject({ roles: ['hr'], ver: 2 });
+      expect(await me(pair)).toBe(200);
+    },
+  );
 
   it('that was ended by hand in psql is over with the next news', async () => {
     const pair = await server.login('anna');

@@ -292,12 +292,15 @@ describe('private halves that cannot be opened', () => {
     async (_, wrong) => {
       const db = await database.connect('superuser');
       const before = await allKeys(db);
+      const sessions = async (): Promise<number | null> => (await db.query('SELECT FROM keyturn.sessions')).rowCount;
+      const begun = await sessions();
 
       const server = await startKeyturn({ ...settings, KEK: wrong() });
       expect((await me(server.url, token)).status).toBe(200);
       const refused = await login(server.url);
       expect([refused.status, codeIn(refused)]).toEqual([503, 'signing_unavailable']);
       expect(refused.headers['retry-after']).toBeDefined();
+      expect(await sessions()).toBe(begun);
       const notRefreshed = await refresh(server.url, refreshToken);
       expect([notRefreshed.status, codeIn(notRefreshed)]).toEqual([503, 'signing_unavailable']);
       const { httpStatus, problems } = await ready(server.url);

@@ -6,6 +6,7 @@ import {
   hashOf,
   leadsTo,
   readRefreshToken,
+  FARTHEST_ANCESTOR,
   successorOf,
   writeRefreshToken,
   type RefreshToken,
@@ -42,6 +43,13 @@ describe('a refresh token', () => {
     const current = family(5)[4];
     const guess = { sessionId: current?.sessionId ?? '', generation: 2, bits: randomBytes(32) };
     expect(current && leadsTo(guess, current.generation, hashOf(current), secret)).toBe(false);
+  });
+
+  it('leads to its ten-thousandth successor, and is not derived any further', () => {
+    const [first, ...others] = family(FARTHEST_ANCESTOR + 2);
+    const [farthest, beyond] = others.slice(-2);
+    expect(first && farthest && leadsTo(first, farthest.generation, hashOf(farthest), secret)).toBe(true);
+    expect(first && beyond && leadsTo(first, beyond.generation, hashOf(beyond), secret)).toBe(false);
   });
 
   it('has one spelling only', () => {

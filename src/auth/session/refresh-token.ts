@@ -33,8 +33,18 @@ export const successorOf = ({ sessionId, generation, bits }: RefreshToken, secre
 /** What is stored of the one token that is good now. */
 export const hashOf = ({ bits }: RefreshToken): Buffer => createHash('sha256').update(bits).digest();
 
-/** Is `token` an ancestor of, or itself, the token of `generation` with this hash? Costs one HMAC a generation between. */
+/**
+ * An ancestor further back is not looked for: whoever knows a session's id could have us derive for as long as they like. A session that is
+ * refreshed every five minutes for the usual thirty days has fewer.
+ */
+export const FARTHEST_ANCESTOR = 10_000;
+
+/**
+ * Is `token` an ancestor of, or itself, the token of `generation` with this hash? Costs one HMAC a generation between, and nothing beyond
+ * {@link FARTHEST_ANCESTOR}.
+ */
 export function leadsTo(token: RefreshToken, generation: number, hash: Buffer, secret: Buffer): boolean {
+  if (generation - token.generation > FARTHEST_ANCESTOR) return false;
   let current = token;
   while (current.generation < generation) current = successorOf(current, secret);
   return current.generation === generation && timingSafeEqual(hashOf(current), hash);

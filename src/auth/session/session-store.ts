@@ -92,18 +92,19 @@ export class SessionStore {
     const token = firstRefreshToken(randomUUID());
     const { idleTimeout, maxAge } = this.config.sessions;
     const session = await this.one(
-      `WITH s AS (
-         INSERT INTO keyturn.sessions (id, user_id, idle_expires_at, expires_at, refresh_hash, address, user_agent)
-         SELECT $1, id, keyturn.clock() + make_interval(secs => $3), keyturn.clock() + make_interval(secs => $4), $5, $8, $9
-         FROM keyturn.users WHERE id = $2 AND disabled_at IS NULL AND password_hash IS NOT NULL
+      `WITH u AS (
+         SELECT * FROM keyturn.users WHERE id = $2 AND disabled_at IS NULL AND password_hash IS NOT NULL
            AND date_trunc('milliseconds', password_changed_at) IS NOT DISTINCT FROM $6::timestamptz
-         FOR SHARE -- who disables the user or changes the password waits, and then ends this too
+         FOR SHARE -- who changes the user waits, and then ends this too; whom we waited for has left the roles that we return
+       ), s AS (
+         INSERT INTO keyturn.sessions (id, user_id, idle_expires_at, expires_at, refresh_hash, address, user_agent)
+         SELECT $1, id, keyturn.clock() + make_interval(secs => $3), keyturn.clock() + make_interval(secs => $4), $5, $8, $9 FROM u
          RETURNING *
        ), recorded AS (
          INSERT INTO keyturn.login_events (outcome, user_id, session_id, ${ATTEMPT_COLUMNS})
          SELECT 'success', user_id, id, $7, $8, $9, $10 FROM s
        )
-       SELECT ${columns('s', 'u')} FROM s JOIN keyturn.users u ON u.id = s.user_id`,
+       SELECT ${columns('s', 'u')} FROM s JOIN u ON u.id = s.user_id`,
       [
         token.sessionId,
         user.id,
@@ -120,11 +121,16 @@ export class SessionStore {
   /** Spends `token` for `successor`; undefined when it is not, or no longer, the one that is good. */
   async spend(token: RefreshToken, successor: RefreshToken): Promise<SessionAtHand | undefined> {
     return this.one(
-      `UPDATE keyturn.sessions s SET
+      `WITH u AS (
+         -- Held, as at login: never the roles of before a change that was committed while this waited.
+         SELECT * FROM keyturn.users
+         WHERE id = (SELECT user_id FROM keyturn.sessions WHERE id = $1) AND disabled_at IS NULL FOR SHARE
+       )
+       UPDATE keyturn.sessions s SET
          refresh_hash = $4, refresh_generation = $5, refreshed_at = keyturn.clock(),
          idle_expires_at = least(keyturn.clock() + make_interval(secs => $6), s.expires_at)
-       FROM keyturn.users u
-       WHERE s.id = $1 AND s.refresh_generation = $2 AND s.refresh_hash = $3 AND u.id = s.user_id AND u.disabled_at IS NULL
+       FROM u
+       WHERE s.id = $1 AND s.refresh_generation = $2 AND s.refresh_hash = $3 AND u.id = s.user_id
          AND s.ended_at IS NULL AND keyturn.clock() < s.idle_expires_at AND keyturn.clock() < s.expires_at
        RETURNING ${columns('s', 'u')}`,
       [

@@ -108,7 +108,8 @@ function admit(claims: AccessTokenClaims, session: Session | undefined): Authent
     roles: session.roles,
     sessionId: claims.sid,
     tokenId: claims.jti,
-    authenticatedAt: claims.auth_time,
+    // And a fresh login is one that happened: it is the session's beginning, whatever the token says.
+    authenticatedAt: Math.floor(session.createdAt / 1_000),
     expiresAt: claims.exp,
   };
 }

@@ -25,6 +25,17 @@ export class TokenIssuer {
   ) {}
 
   /**
+   * Before work is begun that ends in a token: none is made for which there would be no signature.
+   * @throws KeyturnError `signing_unavailable`, `database_unavailable`
+   */
+  async refuseWhenSilent(): Promise<void> {
+    if (this.vault.canSign()) return;
+    // Another server may have made a key that we have not heard of yet.
+    await this.refresh.load();
+    if (!this.vault.canSign()) throw noSigner();
+  }
+
+  /**
    * A token for a session that was just written or read.
    * @throws KeyturnError `signing_unavailable`, `database_unavailable`
    */
@@ -32,10 +43,7 @@ export class TokenIssuer {
     // That statement came from the primary: no server signs with a key that it should know is gone.
     if (session.keyGeneration !== this.ring.generation) await this.refresh.atLeast(session.keyGeneration);
     const signer = this.ring.signer();
-    if (!signer)
-      throw new KeyturnError('signing_unavailable', 'No token can be signed at the moment: no key is active.', {
-        retryAfter: 5,
-      });
+    if (!signer) throw noSigner();
     const issuedAt = Math.floor(session.now / 1_000);
     const endsAt = Math.floor(Math.min(session.expiresAt, session.idleExpiresAt) / 1_000);
     const ttl = Math.floor(Math.min(this.settings.accessTokenTtl, signer.maxTokenTtl) / 1_000);
@@ -56,3 +64,8 @@ export class TokenIssuer {
     return { accessToken: await this.vault.sign({ ...claims }, 'at+jwt'), expiresIn };
   }
 }
+
+const noSigner = (): KeyturnError =>
+  new KeyturnError('signing_unavailable', 'No token can be signed at the moment: no active key can be used here.', {
+    retryAfter: 5,
+  });

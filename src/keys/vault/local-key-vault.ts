@@ -68,6 +68,11 @@ export class LocalKeyVault extends KeyVault {
     return key?.type === 'secret' ? key : undefined;
   }
 
+  canSign(): boolean {
+    const signer = this.ring.signer();
+    return signer !== undefined && this.opened.has(signer.version);
+  }
+
   sign(claims: Claims, typ: string): Promise<string> {
     const signer = this.ring.signer();
     const privateKey = signer && this.opened.get(signer.version);
