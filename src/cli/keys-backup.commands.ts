@@ -5,6 +5,7 @@ import { confirm } from './ask.js';
 import { CommandError } from './command-error.js';
 import { withContext } from './context.js';
 import { print, printJson } from './output.js';
+import { withProgress } from './progress.js';
 
 export const keysBackupCommand = (): Command =>
   new Command('backup')
@@ -20,7 +21,9 @@ export const keysBackupCommand = (): Command =>
     .action((path: string, { json }: { json?: boolean }) =>
       withContext(
         async (context) => {
-          const { file, contents } = await context.get(KeyBackup).take();
+          const { file, contents } = await withProgress('reading keys and history', { json }, () =>
+            context.get(KeyBackup).take(),
+          );
           writeNew(path, file);
           if (json) return printJson(contents);
           return print(
@@ -55,7 +58,9 @@ export const keysRestoreCommand = (): Command =>
                 : 'Every restored key will be revoked: tokens of them are refused.',
               yes,
             );
-            const contents = await context.get(KeyBackup).restore(file, migrationUrl, keepKeys);
+            const contents = await withProgress('writing and verifying', { json }, () =>
+              context.get(KeyBackup).restore(file, migrationUrl, keepKeys),
+            );
             if (json) return printJson(contents);
             return print(
               `Restored ${contents.keys} keys and ${contents.events} events, as of ${contents.takenAt}; the history verifies. ${keepKeys ? 'Keys live on.' : 'Every key that lived is revoked.'}`,

@@ -16,6 +16,7 @@ import { readPassword } from './ask.js';
 import { withContext } from './context.js';
 import { replaceStandby } from './keys-replace.commands.js';
 import { print, printJson } from './output.js';
+import { withProgress } from './progress.js';
 import { moment } from './relative-time.js';
 
 interface Options extends ImportWishes {
@@ -112,7 +113,9 @@ async function admit(
   world: ImportWorld,
 ): Promise<void> {
   const { keys, expired } = await planAdmission(found, options, world);
-  await context.get(KeyReplacement).admit({ reason: options.reason }, keys);
+  await withProgress(`admitting ${keys.length} keys`, options, () =>
+    context.get(KeyReplacement).admit({ reason: options.reason }, keys),
+  );
   if (options.json) {
     return printJson({
       admitted: keys.map(({ kid, algorithm, createdAt, expiresAt }) => ({

@@ -5,6 +5,7 @@ import { KeyReplacement, type Source } from '../keys/key-replacement.js';
 import type { Algorithm } from '../keys/signing-key.js';
 import { withContext } from './context.js';
 import { print, printJson } from './output.js';
+import { withProgress } from './progress.js';
 import { moment } from './relative-time.js';
 
 interface Options {
@@ -18,7 +19,9 @@ export async function replaceStandby(
   source: Source,
   { reason, json }: Options,
 ): Promise<void> {
-  const { at, displaced, standby, takesOverAt } = await context.get(KeyReplacement).replaceStandby({ reason }, source);
+  const { at, displaced, standby, takesOverAt } = await withProgress('making and publishing the key', { json }, () =>
+    context.get(KeyReplacement).replaceStandby({ reason }, source),
+  );
   if (json)
     return printJson({ standby, displaced: displaced?.kid ?? null, takesOverAt: new Date(takesOverAt).toISOString() });
   print(`${standby} is published and takes over ${moment(takesOverAt, at)}.`);

@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { KeyResealing } from '../keys/key-resealing.js';
 import { withContext } from './context.js';
 import { print, printJson } from './output.js';
+import { withProgress } from './progress.js';
 
 export const keysResealCommand = (): Command =>
   new Command('reseal')
@@ -15,7 +16,9 @@ export const keysResealCommand = (): Command =>
     .action(({ reason, json }: { reason?: string; json?: boolean }) =>
       withContext(
         async (context) => {
-          const outcome = await context.get(KeyResealing).reseal({ reason });
+          const outcome = await withProgress('sealing again', { json }, (done) =>
+            context.get(KeyResealing).reseal({ reason }, done),
+          );
           if (json) return printJson(outcome);
           return print(
             outcome.resealed === 0

@@ -1,10 +1,11 @@
 import { Command } from 'commander';
-import { KeyRotation } from '../keys/key-rotation.js';
+import { KeyRotation, RECEIPT_PATIENCE_MS } from '../keys/key-rotation.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { receiptOf } from '../keys/receipt.js';
 import { confirm } from './ask.js';
 import { withContext } from './context.js';
 import { print, printJson } from './output.js';
+import { withProgress } from './progress.js';
 
 export const keysRevokeCommand = (): Command =>
   new Command('revoke')
@@ -18,11 +19,12 @@ export const keysRevokeCommand = (): Command =>
       withContext(async (context) => {
         await confirm(`Every token signed with ${kid} will be refused, for good.`, yes === true);
         const config = context.get<Config>(CONFIG);
-        const receipt = receiptOf(
-          await context.get(KeyRotation).revoke({}, kid, reason),
-          config.keys,
-          config.keys.offlineLimit,
+        const revocation = await withProgress(
+          'waiting for the running servers to follow',
+          { atMost: RECEIPT_PATIENCE_MS, json },
+          () => context.get(KeyRotation).revoke({}, kid, reason),
         );
+        const receipt = receiptOf(revocation, config.keys, config.keys.offlineLimit);
         if (json) return printJson(receipt);
         const { revoked, signer, at, replicas, outsideCachesBy } = receipt;
         print(

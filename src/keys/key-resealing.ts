@@ -23,10 +23,14 @@ export class KeyResealing {
   ) {}
 
   /**
+   * @param done is told how much of it is done, from 0 to 1
    * @returns how many private halves and shared secrets were wrapped anew; those under the current key already are left alone
    * @throws KeyturnError `key_change_refused` while a live server does not hold the current key-encryption key, or when something cannot be opened
    */
-  async reseal(actor: Actor): Promise<{ readonly kekId: string; readonly resealed: number }> {
+  async reseal(
+    actor: Actor,
+    done: (share: number) => void = () => undefined,
+  ): Promise<{ readonly kekId: string; readonly resealed: number }> {
     const kekId = this.keks.currentId;
     const { live, holding } = await this.replicas.holding(kekId);
     if (holding < live) {
@@ -40,7 +44,7 @@ export class KeyResealing {
         'SELECT version, kek_id, sealed FROM keyturn.signing_key_secrets WHERE kek_id <> $1 ORDER BY version',
         [kekId],
       );
-      for (const { version, kek_id, sealed } of halves) {
+      for (const [index, { version, kek_id, sealed }] of halves.entries()) {
         const owner = await manager.findOneByOrFail(SigningKeyRow, { version });
         const wrapped = opened(owner.kid, () => this.sealing.reseal(owner, { kekId: kek_id, sealed }));
         await manager.query('UPDATE keyturn.signing_key_secrets SET kek_id = $2, sealed = $3 WHERE version = $1', [
@@ -48,6 +52,7 @@ export class KeyResealing {
           wrapped.kekId,
           wrapped.sealed,
         ]);
+        done((index + 1) / halves.length);
       }
       const shared = await manager.query<(SecretRow & { name: string })[]>(
         'SELECT name, kek_id, sealed FROM keyturn.service_secrets WHERE kek_id <> $1',

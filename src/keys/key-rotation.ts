@@ -24,8 +24,8 @@ export interface RevocationOutcome {
   readonly reach: Reach;
 }
 
-/** How long a revocation waits for the servers' word; each hears of it within a second or is cut off. */
-const PATIENCE_MS = 2_500;
+/** How long a revocation waits for the servers' word; each hears of it within a second or is cut off. Milliseconds. */
+export const RECEIPT_PATIENCE_MS = 2_500;
 
 /** The two things people do to keys in a hurry. They only move timestamps, so whoever asks needs no key-encryption key. */
 @Injectable()
@@ -64,7 +64,7 @@ export class KeyRotation {
    */
   async revoke(actor: Actor, kid: string, reason: string): Promise<RevocationOutcome> {
     const { at, generation } = await this.store.revoke(actor, kid, reason);
-    const reach = await this.replicas.follow(generation, at, PATIENCE_MS);
+    const reach = await this.replicas.follow(generation, at, RECEIPT_PATIENCE_MS);
     const { keys, now } = await this.store.all();
     const revoked = keys.find((key) => key.kid === kid);
     if (!revoked) throw new Error(`key ${kid} has gone`);
