@@ -18,6 +18,7 @@ export class UsersAndSessions1795000002000 implements MigrationInterface {
       DROP TABLE keyturn.one_time_codes;
       DROP TABLE keyturn.sessions CASCADE;
       DROP TABLE keyturn.users;
+      DROP FUNCTION keyturn.guard_session_delete();
       DROP FUNCTION keyturn.guard_session();
       DROP FUNCTION keyturn.end_sessions_of_disabled();
       DROP FUNCTION keyturn.guard_user();
@@ -98,6 +99,7 @@ const SESSIONS = `
     idle_expires_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
     ended_at timestamptz,
+    ended_in xid8,
     end_reason text,
     refresh_hash bytea NOT NULL,
     refresh_generation integer NOT NULL DEFAULT 0,
@@ -113,7 +115,7 @@ const SESSIONS = `
     CONSTRAINT ck_sessions_user_agent CHECK (char_length(user_agent) <= 256)
   );
   CREATE INDEX ix_sessions_user_id ON keyturn.sessions (user_id, created_at);
-  CREATE INDEX ix_sessions_ended_at ON keyturn.sessions (ended_at) WHERE ended_at IS NOT NULL;
+  CREATE INDEX ix_sessions_ended_in ON keyturn.sessions (ended_in) WHERE ended_in IS NOT NULL;
 
   COMMENT ON TABLE keyturn.sessions IS 'One login each, with its family of refresh tokens. A token lives no longer than its session.';
   COMMENT ON COLUMN keyturn.sessions.id IS 'Claim sid of the tokens.';
@@ -123,13 +125,15 @@ const SESSIONS = `
   COMMENT ON COLUMN keyturn.sessions.idle_expires_at IS 'Ends then, unless it is refreshed before.';
   COMMENT ON COLUMN keyturn.sessions.expires_at IS 'Ends then in any case; never extended.';
   COMMENT ON COLUMN keyturn.sessions.ended_at IS 'When it was ended, stamped by the database. Final.';
+  COMMENT ON COLUMN keyturn.sessions.ended_in IS
+    'The transaction that ended it, stamped by the database. News goes by it: an end is told once it is committed, however late.';
   COMMENT ON COLUMN keyturn.sessions.end_reason IS 'Why it was ended.';
   COMMENT ON COLUMN keyturn.sessions.refresh_hash IS 'SHA-256 of the one refresh token that is good now.';
   COMMENT ON COLUMN keyturn.sessions.refresh_generation IS 'How many refresh tokens came before it. Earlier ones are recognised by derivation.';
   COMMENT ON COLUMN keyturn.sessions.user_agent IS 'What the client called itself at login.';
   COMMENT ON COLUMN keyturn.sessions.address IS 'Where the login came from.';
   COMMENT ON INDEX keyturn.ix_sessions_user_id IS 'A user''s sessions; serves the foreign key.';
-  COMMENT ON INDEX keyturn.ix_sessions_ended_at IS 'What the poll asks for: sessions ended lately.';
+  COMMENT ON INDEX keyturn.ix_sessions_ended_in IS 'What the poll asks for: sessions that ended since it asked last.';
 
   CREATE FUNCTION keyturn.guard_session() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -143,11 +147,26 @@ const SESSIONS = `
       END IF;
       IF NEW.ended_at IS NOT NULL THEN
         NEW.ended_at := keyturn.clock();
+        NEW.ended_in := pg_current_xact_id();
         NEW.end_reason := coalesce(NEW.end_reason, 'by_hand');
       END IF;
       RETURN NEW;
     END $$;
   COMMENT ON FUNCTION keyturn.guard_session() IS 'An ended session stays ended; its end is stamped by the database; its limit is never extended.';
+
+  CREATE FUNCTION keyturn.guard_session_delete() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    BEGIN
+      IF coalesce(OLD.ended_at, OLD.expires_at) > keyturn.clock() - interval '24 hours'
+         AND EXISTS (SELECT FROM keyturn.users WHERE id = OLD.user_id) THEN
+        RAISE EXCEPTION 'end session % instead: its row may go a day after it is over, when every server has heard of it', OLD.id
+          USING ERRCODE = 'insufficient_privilege';
+      END IF;
+      RETURN OLD;
+    END $$;
+  COMMENT ON FUNCTION keyturn.guard_session_delete() IS
+    'No server would hear of a session that just vanishes. Erasing its user takes it along: of that they hear.';
 
   CREATE FUNCTION keyturn.end_sessions_of_disabled() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -161,6 +180,10 @@ const SESSIONS = `
 
   CREATE TRIGGER tr_20_guard BEFORE UPDATE ON keyturn.sessions
     FOR EACH ROW EXECUTE FUNCTION keyturn.guard_session();
+  CREATE TRIGGER tr_20_guard_delete BEFORE DELETE ON keyturn.sessions
+    FOR EACH ROW EXECUTE FUNCTION keyturn.guard_session_delete();
+  CREATE TRIGGER tr_30_no_truncate BEFORE TRUNCATE ON keyturn.sessions
+    FOR EACH STATEMENT EXECUTE FUNCTION keyturn.refuse_change('end sessions instead, so that every server hears of it');
   CREATE TRIGGER tr_40_end_sessions AFTER UPDATE OF disabled_at ON keyturn.users
     FOR EACH ROW WHEN (OLD.disabled_at IS NULL AND NEW.disabled_at IS NOT NULL)
     EXECUTE FUNCTION keyturn.end_sessions_of_disabled();

@@ -7,26 +7,40 @@ export class News1795000005000 implements MigrationInterface {
   async up(db: QueryRunner): Promise<void> {
     await db.query(`
       CREATE FUNCTION keyturn.news(
-        since_seq bigint,
-        OUT clock timestamptz, OUT key_generation bigint, OUT head_seq bigint, OUT changed_users uuid[], OUT ended_sessions uuid[]
+        since_seq bigint, since_hash text, since pg_snapshot,
+        OUT clock timestamptz, OUT seen pg_snapshot, OUT key_generation bigint, OUT head_seq bigint, OUT head_hash text,
+        OUT changed_users uuid[], OUT ended_sessions uuid[], OUT rewound boolean, OUT missed boolean
       )
         LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
         AS $$
           SELECT
             keyturn.clock(),
+            here,
             keyturn.key_generation(),
-            coalesce((SELECT max(seq) FROM keyturn.audit_log), 0),
+            coalesce(head.seq, 0),
+            coalesce(head.hash, ''),
             ARRAY(SELECT DISTINCT subject FROM keyturn.audit_log WHERE seq > since_seq AND subject IS NOT NULL),
-            ARRAY(SELECT id FROM keyturn.sessions WHERE ended_at > (SELECT keyturn.clock()) - interval '30 seconds')
+            ARRAY(
+              -- Begun since; numbers from beyond the newest are those of another cluster, from which the rows were restored.
+              SELECT id FROM keyturn.sessions WHERE ended_in >= pg_snapshot_xmax(since) AND ended_in < pg_snapshot_xmax(here)
+              UNION ALL
+              -- Under way then. BETWEEN, since a transaction that ended thousands of sessions would make the planner shun the index for =.
+              SELECT id FROM pg_snapshot_xip(since) running JOIN keyturn.sessions ON ended_in BETWEEN running AND running
+            ),
+            since_seq > 0 AND NOT EXISTS (SELECT FROM keyturn.audit_log WHERE seq = since_seq AND hash = since_hash),
+            coalesce(pg_snapshot_xmax(here) < pg_snapshot_xmax(since), false)
+          FROM pg_current_snapshot() here
+          LEFT JOIN (SELECT seq, hash FROM keyturn.audit_log ORDER BY seq DESC LIMIT 1) head ON true
         $$;
-      COMMENT ON FUNCTION keyturn.news(bigint) IS
-        'What has changed: the generation of the key set, users changed since an event, and sessions ended in the last 30 seconds '
-        '(longer than any transaction of the server, since an end is stamped before it is committed).';
-      GRANT EXECUTE ON FUNCTION keyturn.news(bigint) TO keyturn_app;
+      COMMENT ON FUNCTION keyturn.news(bigint, text, pg_snapshot) IS
+        'What has changed since the last answer: the generation of the key set, users changed after its newest event, and sessions ended by '
+        'transactions that its snapshot did not see, each told once, whenever they were committed. rewound: that event is not in this '
+        'history. missed: this is another cluster, or one that crashed; what was remembered is worth nothing.';
+      GRANT EXECUTE ON FUNCTION keyturn.news(bigint, text, pg_snapshot) TO keyturn_app;
     `);
   }
 
   async down(db: QueryRunner): Promise<void> {
-    await db.query(`DROP FUNCTION keyturn.news(bigint)`);
+    await db.query(`DROP FUNCTION keyturn.news(bigint, text, pg_snapshot)`);
   }
 }

@@ -2,7 +2,7 @@ import { Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { DatabaseClock } from './database-clock.js';
 
-/** What has changed since the last time a server asked. */
+/** What has changed since the last item that every listener took. */
 export interface NewsItem {
   /** seq of the newest key event. */
   readonly generation: number;
@@ -10,23 +10,42 @@ export interface NewsItem {
   readonly headSeq: number;
   /** Users whose roles or standing changed. */
   readonly changedUsers: readonly string[];
-  /** Sessions that ended in the last 30 seconds; the same ones come again and again until then. */
+  /** Sessions that ended: told once it is committed, however long the transaction took. */
   readonly endedSessions: readonly string[];
-  /** History is shorter than it was: a backup was restored, nothing remembered is worth anything. */
+  /** History is not the one that it was: a backup was restored. Implies `missed`. */
   readonly rewound: boolean;
+  /** Not all that happened is told: nothing remembered is worth anything. */
+  readonly missed: boolean;
 }
 
 type Listener = (item: NewsItem) => void | Promise<void>;
 
+interface Row {
+  readonly clock: Date;
+  readonly seen: string;
+  readonly key_generation: string;
+  readonly head_seq: string;
+  readonly head_hash: string;
+  readonly changed_users: string[];
+  readonly ended_sessions: string[];
+  readonly rewound: boolean;
+  readonly missed: boolean;
+}
+
+/** Where the last answer ended. */
+type Place = Pick<Row, 'clock' | 'seen' | 'head_seq' | 'head_hash'>;
+
 /** More than any seq: the first question asks for no past changes, there is no memory yet that they could touch. */
 const NOTHING_YET = '9223372036854775807';
+/** Rows of sessions stay for a day after their end, so that whoever was away for less hears of each. Far below that. */
+const LONGEST_GAP_MS = 60 * 60_000;
 
 /** Asks the database for news with one small statement, and tells whoever listens. Each answer also sets the clock. */
 @Injectable()
 export class News implements OnApplicationShutdown {
   private readonly logger = new Logger('News');
   private readonly listeners: Listener[] = [];
-  private headSeq: number | undefined;
+  private place: Place | undefined;
   private timer: NodeJS.Timeout | undefined;
   private stopped = false;
   private failing = false;
@@ -40,24 +59,30 @@ export class News implements OnApplicationShutdown {
     this.listeners.push(listener);
   }
 
-  /** Asks once. Rejects when the database cannot be had or a listener could not follow. */
+  /** Asks once. Rejects when the database cannot be had or a listener could not follow: then all is told once more. */
   async check(): Promise<void> {
+    const since = this.place;
     const sentAt = performance.now();
-    const [row] = await this.dataSource.query<
-      { clock: Date; key_generation: string; head_seq: string; changed_users: string[]; ended_sessions: string[] }[]
-    >('SELECT * FROM keyturn.news($1)', [this.headSeq ?? NOTHING_YET]);
+    const [row] = await this.dataSource.query<Row[]>('SELECT * FROM keyturn.news($1, $2, $3)', [
+      since?.head_seq ?? NOTHING_YET,
+      since?.head_hash ?? null,
+      since?.seen ?? null,
+    ]);
     if (!row) throw new Error('keyturn.news returned no row');
     this.clock.observe(row.clock.getTime(), sentAt, performance.now());
-    const headSeq = Number(row.head_seq);
+    const rewound = since !== undefined && row.rewound;
+    // By the database's clock: a machine that was asleep has no idea for how long.
+    const gap = since === undefined ? 0 : row.clock.getTime() - since.clock.getTime();
     const item: NewsItem = {
       generation: Number(row.key_generation),
-      headSeq,
+      headSeq: Number(row.head_seq),
       changedUsers: row.changed_users,
       endedSessions: row.ended_sessions,
-      rewound: this.headSeq !== undefined && headSeq < this.headSeq,
+      rewound,
+      missed: rewound || row.missed || gap > LONGEST_GAP_MS,
     };
-    this.headSeq = headSeq;
     for (const listener of this.listeners) await listener(item);
+    this.place = row;
   }
 
   /** Asks again and again, `interval` milliseconds after each answer, until shutdown. */

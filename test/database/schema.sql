@@ -446,11 +446,29 @@ AS $function$
       END IF;
       IF NEW.ended_at IS NOT NULL THEN
         NEW.ended_at := keyturn.clock();
+        NEW.ended_in := pg_current_xact_id();
         NEW.end_reason := coalesce(NEW.end_reason, 'by_hand');
       END IF;
       RETURN NEW;
     END $function$;
 COMMENT ON FUNCTION keyturn.guard_session() IS 'An ended session stays ended; its end is stamped by the database; its limit is never extended.';
+
+-- ## function keyturn.guard_session_delete()
+CREATE OR REPLACE FUNCTION keyturn.guard_session_delete()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    BEGIN
+      IF coalesce(OLD.ended_at, OLD.expires_at) > keyturn.clock() - interval '24 hours'
+         AND EXISTS (SELECT FROM keyturn.users WHERE id = OLD.user_id) THEN
+        RAISE EXCEPTION 'end session % instead: its row may go a day after it is over, when every server has heard of it', OLD.id
+          USING ERRCODE = 'insufficient_privilege';
+      END IF;
+      RETURN OLD;
+    END $function$;
+COMMENT ON FUNCTION keyturn.guard_session_delete() IS 'No server would hear of a session that just vanishes. Erasing its user takes it along: of that they hear.';
 
 -- ## function keyturn.guard_signing_key_insert()
 CREATE OR REPLACE FUNCTION keyturn.guard_signing_key_insert()
@@ -796,8 +814,8 @@ AS $function$
     END $function$;
 COMMENT ON FUNCTION keyturn.mend_signing_windows() IS 'After any statement, by whoever''s hand: a revoked pair is dead everywhere, the standby takes over where nobody signs, and signing windows meet end to start.';
 
--- ## function keyturn.news(bigint)
-CREATE OR REPLACE FUNCTION keyturn.news(since_seq bigint, OUT clock timestamp with time zone, OUT key_generation bigint, OUT head_seq bigint, OUT changed_users uuid[], OUT ended_sessions uuid[])
+-- ## function keyturn.news(bigint,text,pg_snapshot)
+CREATE OR REPLACE FUNCTION keyturn.news(since_seq bigint, since_hash text, since pg_snapshot, OUT clock timestamp with time zone, OUT seen pg_snapshot, OUT key_generation bigint, OUT head_seq bigint, OUT head_hash text, OUT changed_users uuid[], OUT ended_sessions uuid[], OUT rewound boolean, OUT missed boolean)
  RETURNS record
  LANGUAGE sql
  SECURITY DEFINER
@@ -805,13 +823,25 @@ CREATE OR REPLACE FUNCTION keyturn.news(since_seq bigint, OUT clock timestamp wi
 AS $function$
           SELECT
             keyturn.clock(),
+            here,
             keyturn.key_generation(),
-            coalesce((SELECT max(seq) FROM keyturn.audit_log), 0),
+            coalesce(head.seq, 0),
+            coalesce(head.hash, ''),
             ARRAY(SELECT DISTINCT subject FROM keyturn.audit_log WHERE seq > since_seq AND subject IS NOT NULL),
-            ARRAY(SELECT id FROM keyturn.sessions WHERE ended_at > (SELECT keyturn.clock()) - interval '30 seconds')
+            ARRAY(
+              -- Begun since; numbers from beyond the newest are those of another cluster, from which the rows were restored.
+              SELECT id FROM keyturn.sessions WHERE ended_in >= pg_snapshot_xmax(since) AND ended_in < pg_snapshot_xmax(here)
+              UNION ALL
+              -- Under way then. BETWEEN, since a transaction that ended thousands of sessions would make the planner shun the index for =.
+              SELECT id FROM pg_snapshot_xip(since) running JOIN keyturn.sessions ON ended_in BETWEEN running AND running
+            ),
+            since_seq > 0 AND NOT EXISTS (SELECT FROM keyturn.audit_log WHERE seq = since_seq AND hash = since_hash),
+            coalesce(pg_snapshot_xmax(here) < pg_snapshot_xmax(since), false)
+          FROM pg_current_snapshot() here
+          LEFT JOIN (SELECT seq, hash FROM keyturn.audit_log ORDER BY seq DESC LIMIT 1) head ON true
         $function$;
-COMMENT ON FUNCTION keyturn.news(bigint) IS 'What has changed: the generation of the key set, users changed since an event, and sessions ended in the last 30 seconds (longer than any transaction of the server, since an end is stamped before it is committed).';
-GRANT EXECUTE ON FUNCTION keyturn.news(bigint) TO keyturn_app;
+COMMENT ON FUNCTION keyturn.news(bigint,text,pg_snapshot) IS 'What has changed since the last answer: the generation of the key set, users changed after its newest event, and sessions ended by transactions that its snapshot did not see, each told once, whenever they were committed. rewound: that event is not in this history. missed: this is another cluster, or one that crashed; what was remembered is worth nothing.';
+GRANT EXECUTE ON FUNCTION keyturn.news(bigint,text,pg_snapshot) TO keyturn_app;
 
 -- ## function keyturn.record_account_change()
 CREATE OR REPLACE FUNCTION keyturn.record_account_change()
@@ -1232,6 +1262,7 @@ CREATE TABLE keyturn.sessions (
   idle_expires_at timestamp with time zone NOT NULL,
   expires_at timestamp with time zone NOT NULL,
   ended_at timestamp with time zone,
+  ended_in xid8,
   end_reason text,
   refresh_hash bytea NOT NULL,
   refresh_generation integer NOT NULL DEFAULT 0,
@@ -1253,16 +1284,19 @@ COMMENT ON COLUMN keyturn.sessions.refreshed_at IS 'When the current refresh tok
 COMMENT ON COLUMN keyturn.sessions.idle_expires_at IS 'Ends then, unless it is refreshed before.';
 COMMENT ON COLUMN keyturn.sessions.expires_at IS 'Ends then in any case; never extended.';
 COMMENT ON COLUMN keyturn.sessions.ended_at IS 'When it was ended, stamped by the database. Final.';
+COMMENT ON COLUMN keyturn.sessions.ended_in IS 'The transaction that ended it, stamped by the database. News goes by it: an end is told once it is committed, however late.';
 COMMENT ON COLUMN keyturn.sessions.end_reason IS 'Why it was ended.';
 COMMENT ON COLUMN keyturn.sessions.refresh_hash IS 'SHA-256 of the one refresh token that is good now.';
 COMMENT ON COLUMN keyturn.sessions.refresh_generation IS 'How many refresh tokens came before it. Earlier ones are recognised by derivation.';
 COMMENT ON COLUMN keyturn.sessions.user_agent IS 'What the client called itself at login.';
 COMMENT ON COLUMN keyturn.sessions.address IS 'Where the login came from.';
-CREATE INDEX ix_sessions_ended_at ON keyturn.sessions USING btree (ended_at) WHERE (ended_at IS NOT NULL);
-COMMENT ON INDEX keyturn.ix_sessions_ended_at IS 'What the poll asks for: sessions ended lately.';
+CREATE INDEX ix_sessions_ended_in ON keyturn.sessions USING btree (ended_in) WHERE (ended_in IS NOT NULL);
+COMMENT ON INDEX keyturn.ix_sessions_ended_in IS 'What the poll asks for: sessions that ended since it asked last.';
 CREATE INDEX ix_sessions_user_id ON keyturn.sessions USING btree (user_id, created_at);
 COMMENT ON INDEX keyturn.ix_sessions_user_id IS 'A user''s sessions; serves the foreign key.';
 CREATE TRIGGER tr_20_guard BEFORE UPDATE ON keyturn.sessions FOR EACH ROW EXECUTE FUNCTION keyturn.guard_session();
+CREATE TRIGGER tr_20_guard_delete BEFORE DELETE ON keyturn.sessions FOR EACH ROW EXECUTE FUNCTION keyturn.guard_session_delete();
+CREATE TRIGGER tr_30_no_truncate BEFORE TRUNCATE ON keyturn.sessions FOR EACH STATEMENT EXECUTE FUNCTION keyturn.refuse_change('end sessions instead, so that every server hears of it');
 GRANT DELETE, SELECT ON keyturn.sessions TO keyturn_app;
 GRANT INSERT (id, user_id, idle_expires_at, expires_at, refresh_hash, user_agent, address) ON keyturn.sessions TO keyturn_app;
 GRANT UPDATE (refreshed_at, idle_expires_at, ended_at, end_reason, refresh_hash, refresh_generation) ON keyturn.sessions TO keyturn_app;

@@ -189,6 +189,25 @@ describe('a session', () => {
     expect(await session()).toEqual({ ended_at: null, end_reason: null });
   });
 
+  it.each(['live', 'just ended'])('cannot be deleted while it is %s, by anybody', async (state) => {
+    if (state !== 'live') await alter('ended_at = now()');
+    const deleted = 'DELETE FROM keyturn.sessions';
+    expect([await refusal(app.query(deleted)), await refusal(superuser.query(deleted))]).toEqual([
+      insufficientPrivilege,
+      insufficientPrivilege,
+    ]);
+  });
+
+  it('cannot vanish by TRUNCATE, for anybody', async () => {
+    expect(await refusal(superuser.query('TRUNCATE keyturn.sessions'))).toBe(insufficientPrivilege);
+  });
+
+  it('may be deleted a day after it is over', async () => {
+    await alter('ended_at = now()');
+    await database.moveClock(24 * 60 * 60 * second);
+    expect((await app.query('DELETE FROM keyturn.sessions')).rowCount).toBe(1);
+  });
+
   it('keeps its user', async () => {
     const other = await addUser(app);
     expect(await refusal(alter(`user_id = '${other.id}'`, superuser))).toBe(checkViolation);
@@ -202,9 +221,14 @@ describe('news', () => {
     readonly head_seq: string;
     readonly changed_users: readonly string[];
     readonly ended_sessions: readonly string[];
+    readonly seen: string;
+    readonly head_hash: string;
+    readonly rewound: boolean;
+    readonly missed: boolean;
   }
-  const news = async (since = 0): Promise<News> =>
-    only(await app.query<News>('SELECT * FROM keyturn.news($1)', [since]));
+  const news = async (since = 0, hash = '', seen: string | null = null): Promise<News> =>
+    only(await app.query<News>('SELECT * FROM keyturn.news($1, $2, $3)', [since, hash, seen]));
+  const newsAfter = ({ head_seq: seq, head_hash: hash, seen }: News): Promise<News> => news(Number(seq), hash, seen);
 
   it('of an empty database is none', async () => {
     expect(await news()).toEqual({
@@ -213,6 +237,10 @@ describe('news', () => {
       head_seq: '0',
       changed_users: [],
       ended_sessions: [],
+      seen: expect.any(String),
+      head_hash: '',
+      rewound: false,
+      missed: false,
     });
   });
 
@@ -251,24 +279,53 @@ describe('news', () => {
     expect(await news()).toMatchObject({ key_generation: '1', head_seq: '2' });
   });
 
-  it('brings a session that has just ended', async () => {
+  it('brings a session that has ended since, once', async () => {
     const id = await addSession(app, (await addUser(app)).id);
+    const before = await news();
     await app.query('UPDATE keyturn.sessions SET ended_at = now()');
-    expect((await news()).ended_sessions).toEqual([id]);
+    const after = await newsAfter(before);
+    expect([after.ended_sessions, (await newsAfter(after)).ended_sessions]).toEqual([[id], []]);
   });
 
-  it('forgets a session that ended half a minute ago', async () => {
+  it('brings sessions in whatever order their ends were committed', async () => {
+    const { id: userId } = await addUser(app);
+    const [first, second] = [await addSession(app, userId), await addSession(app, userId)];
+    const end = (db: Client, id: string) =>
+      db.query('UPDATE keyturn.sessions SET ended_at = now() WHERE id = $1', [id]);
+    const before = await news();
+    await superuser.query('BEGIN');
+    await end(superuser, first);
+    await end(app, second);
+    const between = await newsAfter(before);
+    await superuser.query('COMMIT');
+    expect([between.ended_sessions, (await newsAfter(between)).ended_sessions]).toEqual([[second], [first]]);
+  });
+
+  it('brings no session that ended before the first question', async () => {
     await addSession(app, (await addUser(app)).id);
     await app.query('UPDATE keyturn.sessions SET ended_at = now()');
-    await database.moveClock(31 * second);
     expect((await news()).ended_sessions).toEqual([]);
   });
 
-  it('reads, of all the sessions that ever ended, those of the last half minute', async () => {
+  it('says when the newest event that was known is another one now, or is gone', async () => {
+    await addUser(app);
+    const { head_seq: seq, head_hash: hash } = await news();
+    const said = [await news(1, hash), await news(1, '0'.repeat(64)), await news(2, hash), await news(0, '')];
+    expect([seq, ...said.map(({ rewound }) => rewound)]).toEqual(['1', false, true, true, false]);
+  });
+
+  it('says that all may have been missed when transactions count from lower numbers than before', async () => {
+    expect([(await news(0, '', '3:3:')).missed, (await news(0, '', '4000000000000:4000000000000:')).missed]).toEqual([
+      false,
+      true,
+    ]);
+  });
+
+  it('reads, of all the sessions that ever ended, those that did since', async () => {
     const { id } = await addUser(app);
     await superuser.query(
-      `INSERT INTO keyturn.sessions (user_id, idle_expires_at, expires_at, refresh_hash, ended_at, end_reason)
-       SELECT $1, now() + interval '1 day', now() + interval '1 day', sha256('any'), keyturn.clock() - interval '1 day', 'logout' FROM generate_series(1, 2000)`,
+      `INSERT INTO keyturn.sessions (user_id, idle_expires_at, expires_at, refresh_hash, ended_at, ended_in, end_reason)
+       SELECT $1, now() + interval '1 day', now() + interval '1 day', sha256('any'), keyturn.clock() - interval '1 day', pg_current_xact_id(), 'logout' FROM generate_series(1, 2000)`,
       [id],
     );
     await superuser.query('ANALYZE keyturn.sessions');
@@ -280,9 +337,10 @@ describe('news', () => {
            WHERE relid = 'keyturn.sessions'::regclass`,
         ),
       ).rows;
+    const known = await news();
     await app.query('BEGIN');
     const before = await rowsRead();
-    await news();
+    await newsAfter(known);
     const after = await rowsRead();
     await app.query('ROLLBACK');
     expect(after - before).toBe(0);
@@ -290,6 +348,6 @@ describe('news', () => {
 
   it('tells the auditor nothing', async () => {
     const auditor = await database.connect('auditor');
-    expect(await refusal(auditor.query('SELECT * FROM keyturn.news(0)'))).toBe(insufficientPrivilege);
+    expect(await refusal(auditor.query('SELECT * FROM keyturn.news(0, NULL, NULL)'))).toBe(insufficientPrivilege);
   });
 });

@@ -361,15 +361,6 @@ describe('a session', () => {
 
     expect(await me(pair)).toBe(401);
   });
-
-  it('that was deleted by hand in psql cannot be refreshed', async () => {
-    const pair = await server.login('anna');
-
-    await superuser.query('DELETE FROM keyturn.sessions WHERE id = $1', [sessionOf(pair)]);
-
-    expect(answered(await server.refresh(pair.refresh_token))).toEqual(refusal);
-    expect(await me(pair)).toBe(401);
-  });
 });
 
 describe('two servers over one database', () => {

@@ -6,8 +6,6 @@ import { SessionStore, type Session } from './session-store.js';
 
 /** Sessions remembered at most; about 300 bytes each. */
 const CAPACITY = 100_000;
-/** How long news is kept and held against reads under way: longer than a read can take. */
-const KEEP_NEWS_MS = 60_000;
 
 /**
  * Live sessions in memory, so that a guarded request asks no database. The first sight of a session costs one read by primary key;
@@ -17,8 +15,11 @@ const KEEP_NEWS_MS = 60_000;
 export class SessionMemory {
   private readonly sessions = new LRUCache<string, Session>({ max: CAPACITY });
   private readonly reading = new Map<string, Promise<Session | undefined>>();
-  /** Ids of sessions that ended and users that changed, and when we heard of it (monotonic milliseconds). */
+  /** Ids of sessions that ended and users that changed, and when we heard of it (monotonic milliseconds), for reads under way. */
   private readonly news = new Map<string, number>();
+  /** When reads began that are under way. */
+  private readonly begun = new Set<{ readonly at: number }>();
+  private missedAt = -Infinity;
 
   constructor(
     private readonly store: SessionStore,
@@ -70,25 +71,36 @@ export class SessionMemory {
 
   private async readNow(id: string): Promise<Session | undefined> {
     for (;;) {
-      const begunAt = performance.now();
-      const session = await this.store.find(id);
-      if (!session) return undefined;
-      const { userId } = session;
-      // News that came while we read may be newer than what we read.
-      const overtaken = [id, userId].some((subject) => (this.news.get(subject) ?? -Infinity) >= begunAt);
-      if (overtaken) continue;
-      if (!session.over) this.sessions.set(id, session);
-      return session;
+      const read = { at: performance.now() };
+      this.begun.add(read);
+      try {
+        const session = await this.store.find(id);
+        if (!session) return undefined;
+        // News that came while we read may be newer than what we read.
+        if (this.heardSince(read.at, id) || this.heardSince(read.at, session.userId)) continue;
+        if (!session.over) this.sessions.set(id, session);
+        return session;
+      } finally {
+        this.begun.delete(read);
+      }
     }
   }
 
-  private hear({ endedSessions, changedUsers, rewound }: NewsItem): void {
+  private heardSince(at: number, subject: string): boolean {
+    return Math.max(this.missedAt, this.news.get(subject) ?? -Infinity) >= at;
+  }
+
+  private hear({ endedSessions, changedUsers, missed }: NewsItem): void {
     const heardAt = performance.now();
-    for (const [subject, at] of this.news) if (heardAt - at > KEEP_NEWS_MS) this.news.delete(subject);
-    if (rewound) this.sessions.clear();
+    const oldestRead = Math.min(heardAt, ...[...this.begun].map(({ at }) => at));
+    for (const [subject, at] of this.news) if (at < oldestRead) this.news.delete(subject);
+    if (missed) {
+      this.missedAt = heardAt;
+      this.sessions.clear();
+    }
     for (const id of endedSessions) {
       this.sessions.delete(id);
-      if (!this.news.has(id)) this.news.set(id, heardAt);
+      this.news.set(id, heardAt);
     }
     if (changedUsers.length === 0) return;
     const changed = new Set(changedUsers);
