@@ -16,7 +16,8 @@ const MISS_INTERVAL_MS = 1_000;
 @Injectable()
 export class KeyRefresh {
   private loading: Promise<void> | undefined;
-  private missing: Promise<void> | undefined;
+  /** The refresh for misses that has not asked the database yet: whoever comes now is still answered by it. */
+  private nextForMisses: Promise<void> | undefined;
   private lastMissAt = -Infinity;
   /** Kids that a refresh a moment ago did not bring. Bounded, and apart from the ring: no flood evicts a good key. */
   private readonly unknown = new LRUCache<string, true>({ max: 1_000, ttl: MISS_INTERVAL_MS });
@@ -77,16 +78,18 @@ export class KeyRefresh {
   }
 
   private refreshForMiss(): Promise<void> {
-    this.missing ??= this.waitTurnAndLoad().finally(() => (this.missing = undefined));
-    return this.missing;
+    this.nextForMisses ??= this.waitTurnAndLoad();
+    return this.nextForMisses;
   }
 
+  /** One query for all who missed before it began. A load already under way may have begun before the key was there. */
   private async waitTurnAndLoad(): Promise<void> {
-    const wait = this.lastMissAt + MISS_INTERVAL_MS - performance.now();
-    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait));
+    const wait = Math.max(0, this.lastMissAt + MISS_INTERVAL_MS - performance.now());
+    await new Promise((resolve) => setTimeout(resolve, wait));
     this.lastMissAt = performance.now();
+    this.nextForMisses = undefined;
     try {
-      await this.load();
+      await this.loadNow();
     } catch (error) {
       throw new KeyturnError(
         'keys_unavailable',
@@ -99,6 +102,7 @@ export class KeyRefresh {
 
   private async loadNow(): Promise<void> {
     const set = await this.store.load();
+    if (set.generation < this.ring.generation) return; // a slow load that a newer one has overtaken
     this.vault.load(set);
     const keys = set.keys.map(({ key }): RingKey => {
       const before = this.ring.get(key.kid);
