@@ -88,7 +88,21 @@ const TABLES = `
       (algorithm LIKE 'HS%') = (public_jwk IS NULL) AND (public_jwk IS NULL) = (thumbprint IS NULL)
     ),
     CONSTRAINT ck_signing_keys_public_only CHECK (
-      NOT public_jwk ?| ARRAY['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k'] AND coalesce(public_jwk ->> 'kty' IN ('RSA', 'EC'), false) OR public_jwk IS NULL
+      NOT public_jwk ?| ARRAY['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
+    ),
+    CONSTRAINT ck_signing_keys_public_members CHECK (public_jwk IS NULL OR coalesce(
+      CASE WHEN algorithm LIKE 'ES%' THEN
+        public_jwk @> CASE algorithm
+          WHEN 'ES256' THEN '{"kty": "EC", "crv": "P-256"}'
+          WHEN 'ES384' THEN '{"kty": "EC", "crv": "P-384"}'
+          ELSE '{"kty": "EC", "crv": "P-521"}' END::jsonb
+        AND public_jwk @? 'strict $.x ? (@ like_regex "^[A-Za-z0-9_-]{43,88}$")'
+        AND public_jwk @? 'strict $.y ? (@ like_regex "^[A-Za-z0-9_-]{43,88}$")'
+      ELSE
+        public_jwk @> '{"kty": "RSA"}'
+        AND public_jwk @? 'strict $.n ? (@ like_regex "^[A-Za-z0-9_-]+$")' AND char_length(public_jwk ->> 'n') BETWEEN 342 AND 683
+        AND public_jwk @? 'strict $.e ? (@ like_regex "^[A-Za-z0-9_-]+$")'
+      END, false)
     ),
     CONSTRAINT ck_signing_keys_thumbprint CHECK (thumbprint ~ '^[A-Za-z0-9_-]{43}$'),
     CONSTRAINT ck_signing_keys_order CHECK (

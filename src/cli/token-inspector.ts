@@ -10,7 +10,7 @@ import { TokenSettings } from '../auth/token/token-settings.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { DatabaseClock } from '../database/database-clock.js';
 import { News } from '../database/news.js';
-import { verificationKey } from '../keys/key-material.js';
+import { MalformedKey, verificationKey } from '../keys/key-material.js';
 import { KeyRefresh } from '../keys/ring/key-refresh.js';
 import { KeyRing } from '../keys/ring/key-ring.js';
 import { isHmac, stateOf, verifies, type KeyState, type SigningKey } from '../keys/signing-key.js';
@@ -178,13 +178,14 @@ export class TokenInspector {
   }
 
   private check(token: string, { algorithm, publicJwk, version }: SigningKey): Inspection['signature'] {
-    const key = verificationKey(algorithm, publicJwk, this.vault.secretOf(version));
-    if (!key) return 'not checked';
     try {
+      const key = verificationKey(algorithm, publicJwk, this.vault.secretOf(version));
+      if (!key) return 'not checked';
       checkSignature(token, { algorithm, verificationKey: key });
       return 'good';
     } catch (error) {
       if (error instanceof TokenRefused) return 'bad';
+      if (error instanceof MalformedKey) return 'not checked';
       throw error;
     }
   }

@@ -67,12 +67,21 @@ export const privateBytes = ({ privateKey }: Pick<KeyMaterial, 'privateKey'>): B
 export const privateKeyFrom = (algorithm: Algorithm, bytes: Buffer): KeyObject =>
   isHmac(algorithm) ? createSecretKey(bytes) : createPrivateKey({ key: bytes, format: 'der', type: 'pkcs8' });
 
-/** The half that verifies, as a typed KeyObject: a secret for HMAC, a public key for everything else. */
+/** The public half that a row holds is none: damaged, or put there by hand. */
+export class MalformedKey extends Error {
+  override readonly name = 'MalformedKey';
+}
+
+/** The half that verifies, as a typed KeyObject: a secret for HMAC, a public key for everything else. @throws MalformedKey */
 export function verificationKey(
   algorithm: Algorithm,
   publicJwk: JWK | null,
   secret: KeyObject | undefined,
 ): KeyObject | undefined {
   if (isHmac(algorithm)) return secret;
-  return publicJwk ? createPublicKey({ key: { ...publicJwk }, format: 'jwk' }) : undefined;
+  try {
+    return publicJwk ? createPublicKey({ key: { ...publicJwk }, format: 'jwk' }) : undefined;
+  } catch (error) {
+    throw new MalformedKey(`its public half is no key of ${algorithm}`, { cause: error });
+  }
 }

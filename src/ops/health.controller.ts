@@ -3,6 +3,7 @@ import { ApiTags } from '@nestjs/swagger';
 import { Public } from '../common/access.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { DatabaseClock } from '../database/database-clock.js';
+import { KeyRefresh } from '../keys/ring/key-refresh.js';
 import { KeyRing } from '../keys/ring/key-ring.js';
 import { LocalKeyVault } from '../keys/vault/local-key-vault.js';
 
@@ -34,6 +35,7 @@ export class HealthController {
     @Inject(CONFIG) private readonly config: Config,
     private readonly clock: DatabaseClock,
     private readonly ring: KeyRing,
+    private readonly refresh: KeyRefresh,
     private readonly vault: LocalKeyVault,
     private readonly draining: Draining,
   ) {}
@@ -64,6 +66,7 @@ export class HealthController {
 
   private problems(cutOff: boolean): string[] {
     const signer = this.ring.signer();
+    const { missed } = this.refresh;
     const silence = Math.round(this.clock.silence() / 1_000);
     const said: readonly (readonly [boolean, string])[] = [
       [this.draining.begun, 'The server is stopping.'],
@@ -80,10 +83,17 @@ export class HealthController {
         'No key is active: nothing can be signed. A server that holds the key-encryption key makes one within a minute.',
       ],
       [!!signer && !this.ring.standby(), 'No standby is published.'],
+      [
+        missed !== undefined,
+        `Keys are known as of event ${this.ring.generation} of the history, and event ${missed} is known of: the newer ones could not be loaded. See the log.`,
+      ],
     ];
+    const damaged = this.ring
+      .damaged()
+      .map(({ kid, damage }) => `Key ${kid} cannot be used: ${damage}. If nobody is to mend its row, revoke it.`);
     const unreadable = [...this.vault.unreadable.values()].map(
       (why) => `A private half cannot be opened: ${why}. Check KEK_FILE.`,
     );
-    return [...said.filter(([holds]) => holds).map(([, words]) => words), ...unreadable];
+    return [...said.filter(([holds]) => holds).map(([, words]) => words), ...damaged, ...unreadable];
   }
 }

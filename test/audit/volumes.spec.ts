@@ -9,7 +9,7 @@ const MANY = `
   INSERT INTO keyturn.signing_keys (version, kid, algorithm, signs, origin, activation, public_jwk, thumbprint, published_at,
     activates_at, retires_at, expires_at, lead, max_token_ttl, verify_tail)
   SELECT n, n || '-AAAAAAAA', 'ES256', true, 'generated', CASE n WHEN 1 THEN 'bootstrap' ELSE 'scheduled' END,
-    jsonb_build_object('kty', 'EC', 'crv', 'P-256', 'x', n, 'y', n), repeat('A', 43),
+    jsonb_build_object('kty', 'EC', 'crv', 'P-256', 'x', lpad(n::text, 43, 'A'), 'y', lpad(n::text, 43, 'B')), repeat('A', 43),
     began - interval '720 hours', began,
     CASE WHEN n < 1000 THEN began + interval '720 hours' END, CASE WHEN n < 1000 THEN began + interval '721 hours 1 minute' END,
     '1 hour', '1 hour', '1 hour 1 minute'

@@ -1360,7 +1360,17 @@ END)),
   CONSTRAINT ck_signing_keys_origin CHECK ((origin = ANY (ARRAY['generated'::text, 'imported'::text, 'renewed'::text]))),
   CONSTRAINT ck_signing_keys_policy CHECK ((((max_token_ttl)::interval > '00:00:00'::interval) AND ((verify_tail)::interval >= (max_token_ttl)::interval))),
   CONSTRAINT ck_signing_keys_public_half CHECK ((((algorithm ~~ 'HS%'::text) = (public_jwk IS NULL)) AND ((public_jwk IS NULL) = (thumbprint IS NULL)))),
-  CONSTRAINT ck_signing_keys_public_only CHECK ((((NOT (public_jwk ?| ARRAY['d'::text, 'p'::text, 'q'::text, 'dp'::text, 'dq'::text, 'qi'::text, 'oth'::text, 'k'::text])) AND COALESCE(((public_jwk ->> 'kty'::text) = ANY (ARRAY['RSA'::text, 'EC'::text])), false)) OR (public_jwk IS NULL))),
+  CONSTRAINT ck_signing_keys_public_members CHECK (((public_jwk IS NULL) OR COALESCE(
+CASE
+    WHEN (algorithm ~~ 'ES%'::text) THEN ((public_jwk @> (
+    CASE algorithm
+        WHEN 'ES256'::text THEN '{"kty": "EC", "crv": "P-256"}'::text
+        WHEN 'ES384'::text THEN '{"kty": "EC", "crv": "P-384"}'::text
+        ELSE '{"kty": "EC", "crv": "P-521"}'::text
+    END)::jsonb) AND (public_jwk @? 'strict $."x"?(@ like_regex "^[A-Za-z0-9_-]{43,88}$")'::jsonpath) AND (public_jwk @? 'strict $."y"?(@ like_regex "^[A-Za-z0-9_-]{43,88}$")'::jsonpath))
+    ELSE ((public_jwk @> '{"kty": "RSA"}'::jsonb) AND (public_jwk @? 'strict $."n"?(@ like_regex "^[A-Za-z0-9_-]+$")'::jsonpath) AND ((char_length((public_jwk ->> 'n'::text)) >= 342) AND (char_length((public_jwk ->> 'n'::text)) <= 683)) AND (public_jwk @? 'strict $."e"?(@ like_regex "^[A-Za-z0-9_-]+$")'::jsonpath))
+END, false))),
+  CONSTRAINT ck_signing_keys_public_only CHECK ((NOT (public_jwk ?| ARRAY['d'::text, 'p'::text, 'q'::text, 'dp'::text, 'dq'::text, 'qi'::text, 'oth'::text, 'k'::text]))),
   CONSTRAINT ck_signing_keys_renewed CHECK (((origin = 'renewed'::text) = (renewed_from IS NOT NULL))),
   CONSTRAINT ck_signing_keys_revocation CHECK ((((revoked_at IS NULL) = (revocation_reason IS NULL)) AND (revocation_reason <> ''::text))),
   CONSTRAINT ck_signing_keys_revoked_window CHECK (((revoked_at IS NULL) OR (retires_at <= GREATEST(activates_at, revoked_at)))),

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { JWK } from 'jose';
 import type { Client } from 'pg';
 import { checkViolation, exclusionViolation, insufficientPrivilege, refusal } from '../support/refusal.js';
 import {
@@ -185,6 +186,32 @@ describe('a new signing key', () => {
     const pair = await newPair();
     const attempt = bootstrapKey(app, { pair: { ...pair, publicJwk: { ...pair.publicJwk, d: 'AQAB' } } });
     expect(await refusal(attempt)).toBe(checkViolation);
+  });
+
+  it.each([
+    ['a key of another kind', { kty: 'RSA', n: 'A'.repeat(342), e: 'AQAB' }],
+    ['another curve', { crv: 'P-384' }],
+    ['no coordinate', { y: undefined }],
+    ['a number for a coordinate', { x: 1 }],
+    ['a list for a coordinate', { x: ['A'.repeat(43)] }],
+    ['a coordinate cut short', { x: 'AAAA' }],
+    ['text that is not base64url', { x: '+'.repeat(43) }],
+  ])('is refused where its public half has not the members of its algorithm: %s', async (_, members) => {
+    const pair = await newPair();
+    const publicJwk: JWK = { ...pair.publicJwk, ...Object.fromEntries(Object.entries(members)) };
+    expect(await refusal(bootstrapKey(superuser, { pair: { ...pair, publicJwk } }))).toBe(checkViolation);
+  });
+
+  it.each([
+    ['no exponent', { kty: 'RSA', n: 'A'.repeat(342) }],
+    ['no modulus', { kty: 'RSA', e: 'AQAB' }],
+    ['a modulus cut short', { kty: 'RSA', n: 'A'.repeat(341), e: 'AQAB' }],
+    ['a number for the exponent', { kty: 'RSA', n: 'A'.repeat(342), e: 65537 }],
+    ['a curve', { kty: 'EC', crv: 'P-256', x: 'A'.repeat(43), y: 'A'.repeat(43) }],
+  ])('is refused where its RSA half has %s', async (_, publicJwk) => {
+    const { thumbprint } = await newPair();
+    const pair = { algorithm: 'RS256', publicJwk: Object.fromEntries(Object.entries(publicJwk)), thumbprint };
+    expect(await refusal(bootstrapKey(superuser, { pair }))).toBe(checkViolation);
   });
 
   it('renews only the pair it names', async () => {

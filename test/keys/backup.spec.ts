@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { KeyBackup } from '../../src/keys/backup/key-backup.js';
 import { KeyRing } from '../../src/keys/ring/key-ring.js';
+import { SigningKeyStore } from '../../src/keys/signing-key-store.js';
 import { KeyEncryptionKeys } from '../../src/keys/vault/key-encryption-keys.js';
 import { startTestApp, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
@@ -103,12 +104,8 @@ describe('a backup', () => {
     await restoreInto(target, backup, false);
     const second = await startTestApp({ database: target, settings: { KEK: server.kek } });
     opened.unshift(second);
-    const last = Math.max(
-      ...server.app
-        .get(KeyRing)
-        .all()
-        .map((key) => key.version),
-    );
+    const { keys } = await server.app.get(SigningKeyStore).all();
+    const last = Math.max(...keys.map((key) => key.version));
     expect(second.app.get(KeyRing).signer()).toMatchObject({ version: last + 1, activation: 'emergency' });
     const auditor = await target.connect('auditor');
     expect((await auditor.query('SELECT ok, problem FROM audit.verify_history()')).rows).toEqual([

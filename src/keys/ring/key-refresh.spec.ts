@@ -1,10 +1,11 @@
 import { generateKeyPairSync } from 'node:crypto';
 import { JwtService } from '@nestjs/jwt';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { DataSource } from 'typeorm';
 import { loadConfig } from '../../config/load-config.js';
 import { DatabaseClock } from '../../database/database-clock.js';
 import { asymmetricMaterial } from '../key-material.js';
-import type { KeySet, SigningKeyStore } from '../signing-key-store.js';
+import { SigningKeyStore, type KeySet } from '../signing-key-store.js';
 import type { SigningKey } from '../signing-key.js';
 import { KeyEncryptionKeys } from '../vault/key-encryption-keys.js';
 import { KeySealing } from '../vault/key-sealing.js';
@@ -33,13 +34,14 @@ interface Query {
 function begin() {
   const queries: Query[] = [];
   let committed: KeySet = { generation: 1, keys: [] };
-  const store: Pick<SigningKeyStore, 'load'> = {
-    load: () =>
-      new Promise((resolve, reject) => {
+  class Store extends SigningKeyStore {
+    override load(): Promise<KeySet> {
+      return new Promise((resolve, reject) => {
         const seen = committed;
         queries.push({ answer: () => resolve(seen), fail: () => reject(new Error('no database')) });
-      }),
-  };
+      });
+    }
+  }
   const clock = new DatabaseClock();
   clock.observe(Date.UTC(2026, 10, 1), performance.now(), performance.now());
   const ring = new KeyRing(clock);
@@ -48,7 +50,7 @@ function begin() {
     ring,
     new JwtService({}),
   );
-  const refresh = new KeyRefresh(config, store as SigningKeyStore, ring, vault, clock);
+  const refresh = new KeyRefresh(config, new Store(new DataSource({ type: 'postgres' })), ring, vault, clock);
   return {
     ring,
     refresh,

@@ -1,11 +1,11 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, Logger } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { KeyturnError } from '../../common/errors.js';
 import { CONFIG, type Config } from '../../config/config.js';
 import { DatabaseClock } from '../../database/database-clock.js';
-import { verificationKey } from '../key-material.js';
+import { MalformedKey, verificationKey } from '../key-material.js';
 import { SigningKeyStore } from '../signing-key-store.js';
-import { verifies } from '../signing-key.js';
+import { isHmac, verifies, type SigningKey } from '../signing-key.js';
 import { LocalKeyVault } from '../vault/local-key-vault.js';
 import { KeyRing, type RingKey } from './key-ring.js';
 
@@ -15,6 +15,9 @@ const MISS_INTERVAL_MS = 1_000;
 /** Keeps the ring as new as it must be, and finds keys in it. */
 @Injectable()
 export class KeyRefresh {
+  private readonly logger = new Logger('KeyRefresh');
+  /** seq of the newest key event that anybody told of. */
+  private heardOf = -1;
   private loading: Promise<void> | undefined;
   /** The refresh for misses that has not asked the database yet: whoever comes now is still answered by it. */
   private nextForMisses: Promise<void> | undefined;
@@ -38,8 +41,14 @@ export class KeyRefresh {
 
   /** Loads until the ring knows of the key event `generation`. */
   async atLeast(generation: number): Promise<void> {
+    if (this.ring.generation < generation) this.heardOf = generation;
     // A load already under way may have begun before that event: then a second one follows.
     for (let round = 0; this.ring.generation < generation && round < 3; round++) await this.load();
+  }
+
+  /** seq of a key event that the ring should know of and does not; undefined when it knows all that was heard of. */
+  get missed(): number | undefined {
+    return this.ring.generation < this.heardOf ? this.heardOf : undefined;
   }
 
   /**
@@ -101,17 +110,31 @@ export class KeyRefresh {
   }
 
   private async loadNow(): Promise<void> {
-    const set = await this.store.load();
-    if (set.generation < this.ring.generation) return; // a slow load that a newer one has overtaken
-    this.vault.load(set);
-    const keys = set.keys.map(({ key }): RingKey => {
-      const before = this.ring.get(key.kid);
-      const same = before?.version === key.version && before.verificationKey;
-      return {
-        ...key,
-        verificationKey: same || verificationKey(key.algorithm, key.publicJwk, this.vault.secretOf(key.version)),
-      };
-    });
-    this.ring.replace(set.generation, keys);
+    const { generation, keys } = await this.store.load();
+    if (generation < this.ring.generation) return; // a slow load that a newer one has overtaken
+    const halves = new Map(keys.map(({ key }) => [key.version, this.publicHalf(key)]));
+    // Without its public half nobody could verify what the private one signs: it counts as one that cannot be opened.
+    this.vault.load({ generation, keys: keys.filter(({ key }) => halves.get(key.version)?.damage === undefined) });
+    this.ring.replace(
+      generation,
+      keys.map(({ key }): RingKey => {
+        const secret = isHmac(key.algorithm) ? this.vault.secretOf(key.version) : undefined;
+        return { ...key, verificationKey: secret, ...halves.get(key.version) };
+      }),
+    );
+  }
+
+  /** Each key apart: one damaged row must not keep the server from hearing of the others. */
+  private publicHalf(key: SigningKey): Partial<Pick<RingKey, 'verificationKey' | 'damage'>> {
+    if (isHmac(key.algorithm)) return {};
+    const before = this.ring.get(key.kid);
+    if (before?.version === key.version && before.verificationKey) return { verificationKey: before.verificationKey };
+    try {
+      return { verificationKey: verificationKey(key.algorithm, key.publicJwk, undefined) };
+    } catch (error) {
+      if (!(error instanceof MalformedKey)) throw error;
+      if (before?.damage !== error.message) this.logger.error(`key ${key.kid} cannot be used: ${error.message}`);
+      return { damage: error.message };
+    }
   }
 }

@@ -5,8 +5,10 @@ import { signerAmong, standbyAmong, stateOf, type SigningKey } from '../signing-
 
 /** A key with the half that verifies, ready for use. */
 export interface RingKey extends SigningKey {
-  /** Public key, or the secret of an HMAC key; undefined where that secret cannot be opened here. */
+  /** Public key, or the secret of an HMAC key; undefined where that secret cannot be opened here, or the row is damaged. */
   readonly verificationKey: KeyObject | undefined;
+  /** Why the row cannot be used: such a key verifies nothing, signs nothing and is not published. */
+  readonly damage?: string | undefined;
 }
 
 /** The live keys in memory. Judges nothing by itself: a key's state is a function of its timestamps and the clock. */
@@ -41,11 +43,17 @@ export class KeyRing {
 
   /** What JWKS shows: pending, active and retiring keys that have a public half. */
   published(): readonly RingKey[] {
-    const now = this.clock.now();
-    return this.keys.filter((key) => key.publicJwk !== null && !['expired', 'revoked'].includes(stateOf(key, now)));
+    return this.current().filter((key) => key.publicJwk !== null && key.damage === undefined);
   }
 
-  all(): readonly RingKey[] {
-    return this.keys;
+  /** Keys that would be used now or later, and cannot be. */
+  damaged(): readonly RingKey[] {
+    return this.current().filter((key) => key.damage !== undefined);
+  }
+
+  /** Neither expired nor revoked. */
+  private current(): readonly RingKey[] {
+    const now = this.clock.now();
+    return this.keys.filter((key) => !['expired', 'revoked'].includes(stateOf(key, now)));
   }
 }

@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { privateBytes, privateKeyFrom, type KeyMaterial } from '../key-material.js';
 import type { SigningKey } from '../signing-key.js';
-import { KeyEncryptionKeys, type Sealed } from './key-encryption-keys.js';
+import { CannotOpen, KeyEncryptionKeys, type Sealed } from './key-encryption-keys.js';
 
 /** The row that a private half belongs to. Moved beside another, it does not open. */
 export type Owner = Pick<SigningKey, 'kid' | 'version' | 'algorithm'>;
@@ -21,7 +21,12 @@ export class KeySealing {
 
   /** @throws CannotOpen */
   open(owner: Owner, sealed: Sealed): KeyObject {
-    return privateKeyFrom(owner.algorithm, this.keks.open(sealed, binding(owner)));
+    const bytes = this.keks.open(sealed, binding(owner));
+    try {
+      return privateKeyFrom(owner.algorithm, bytes);
+    } catch (error) {
+      throw new CannotOpen(`sealed under ${sealed.kekId}, but what was sealed is no private key`, { cause: error });
+    }
   }
 
   /** Does what lies beside this row open? @throws CannotOpen */

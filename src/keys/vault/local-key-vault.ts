@@ -77,7 +77,9 @@ export class LocalKeyVault extends KeyVault {
     const signer = this.ring.signer();
     const privateKey = signer && this.opened.get(signer.version);
     if (!signer || !privateKey) {
-      const why = signer ? `the private half of ${signer.kid} cannot be opened here` : 'no key is active';
+      const why = signer
+        ? `${signer.kid} cannot be used here: ${signer.damage ?? 'its private half cannot be opened'}`
+        : 'no key is active';
       return Promise.reject(
         new KeyturnError('signing_unavailable', `No token can be signed at the moment: ${why}.`, { retryAfter: 5 }),
       );
