@@ -2,6 +2,7 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import { ScheduleModule } from '@nestjs/schedule';
 import { AuditModule } from './audit/audit.module.js';
 import { AuthModule } from './auth/auth.module.js';
+import { CommonModule } from './common/common.module.js';
 import type { Config } from './config/config.js';
 import { ConfigModule } from './config/config.module.js';
 import { ConsoleModule } from './console/console.module.js';
@@ -18,6 +19,7 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [
+        CommonModule,
         ConfigModule.register(config),
         DatabaseModule.register(databaseUrl, config.database, 'keyturn server'),
         ScheduleModule.forRoot(),

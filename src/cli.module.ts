@@ -1,5 +1,6 @@
 import { Module, type DynamicModule } from '@nestjs/common';
 import { UserAdministrationModule } from './auth/administration/user-administration.module.js';
+import { CommonModule } from './common/common.module.js';
 import type { Config } from './config/config.js';
 import { ConfigModule } from './config/config.module.js';
 import { DatabaseModule } from './database/database.module.js';
@@ -14,6 +15,7 @@ export class CliModule {
     return {
       module: CliModule,
       imports: [
+        CommonModule,
         ConfigModule.register(config),
         DatabaseModule.register(databaseUrl, config.database, 'keyturn cli'),
         custody ? KeyCustodyModule : KeyAdministrationModule,

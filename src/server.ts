@@ -10,6 +10,7 @@ import { answerClientError } from './common/http/client-errors.js';
 import { ProblemFilter } from './common/http/problem.filter.js';
 import { addSecurityHeaders } from './common/http/security-headers.js';
 import { validationPipe } from './common/http/validation.pipe.js';
+import { Tally } from './common/tally.js';
 import type { Config } from './config/config.js';
 import { describeApi } from './openapi.js';
 
@@ -38,7 +39,7 @@ export async function createServer(
     abortOnError: false,
   });
   limitBodies(app);
-  app.useGlobalFilters(new ProblemFilter());
+  app.useGlobalFilters(new ProblemFilter(app.get(Tally)));
   app.useGlobalPipes(validationPipe());
   addSecurityHeaders(adapter.getInstance(), app.get(TokenSettings).issuer.startsWith('https://'));
   describeApi(app);

@@ -18,6 +18,7 @@ export class CheckpointSigner implements OnApplicationBootstrap {
   private settled = 0;
   private complaint = '';
   private newestSigned: SignedHead | undefined;
+  private newestHead: HistoryHead | undefined;
 
   constructor(
     private readonly store: HistoryStore,
@@ -40,54 +41,69 @@ export class CheckpointSigner implements OnApplicationBootstrap {
     return this.newestSigned;
   }
 
+  /** The newest row that this server knows of. */
+  get head(): HistoryHead | undefined {
+    return this.newestHead;
+  }
+
+  /** Why the head is not signed, or not what was signed: a sentence for a person, '' when all is well. */
+  get trouble(): string {
+    return this.complaint;
+  }
+
   private async signHead(): Promise<void> {
     try {
       // In this order: a head is never older than what was signed before it was read.
       this.newestSigned = await this.store.newestCheckpoint();
       const head = await this.store.head();
-      if (head && (!this.isNews(head) || (await this.sign(head)))) this.settled = head.seq;
+      this.newestHead = head;
+      if (head && (await this.settle(head))) this.settled = head.seq;
     } catch (error) {
-      this.complain(error instanceof Error ? error.message : 'unknown error');
+      this.complain(`history is not signed: ${error instanceof Error ? error.message : 'unknown error'}`);
     }
   }
 
   /** @returns whether all was done that can be; otherwise it is tried again */
+  private async settle(head: HistoryHead): Promise<boolean> {
+    const signed = this.newestSigned;
+    if (!signed || signed.seq < head.seq) return this.sign(head);
+    if (signed.seq === head.seq && signed.hash === head.hash) this.complaint = '';
+    // A signed head that is not there any more is a matter for a person.
+    else
+      this.complain(
+        `history ends at ${inWords(head)}, but ${inWords(signed)} was signed: it was rewritten or cut off. Look with: keyturn audit verify`,
+        'error',
+      );
+    return true;
+  }
+
   private async sign(head: HistoryHead): Promise<boolean> {
-    const where = `history ends at row ${head.seq} with hash ${head.hash}`;
     const signer = this.ring.signer();
     if (!signer) {
-      this.complain(`no key is active; ${where}`);
+      this.complain('history is not signed: no key is active');
       return false;
     }
     if (isHmac(signer.algorithm)) {
-      this.complain(`${signer.kid} is an ${signer.algorithm} key, which nobody else could verify with`);
-      this.logger.log(`${where}, unsigned`);
+      this.complain(
+        `history is not signed: ${signer.kid} is an ${signer.algorithm} key, which nobody else could verify with`,
+      );
+      this.logger.log(`history ends at ${inWords(head)}, unsigned`);
       return true;
     }
     const claims = { ...head, iat: Math.floor(this.clock.now() / 1_000) };
     await this.store.addCheckpoint(await this.vault.sign(claims, CHECKPOINT_TYP));
     // Ours, or that of the server that was faster.
     this.newestSigned = await this.store.newestCheckpoint();
-    this.logger.log(`${where}, signed: ${this.newestSigned?.jws ?? ''}`);
+    this.logger.log(`history ends at ${inWords(head)}, signed`);
     this.complaint = '';
     return true;
   }
 
-  /** Is it newer than what was signed last? A signed head that is not there any more is a matter for a person. */
-  private isNews({ seq, hash }: HistoryHead): boolean {
-    const signed = this.newestSigned;
-    if (!signed || signed.seq < seq) return true;
-    if (signed.seq > seq || signed.hash !== hash) {
-      this.logger.error(
-        `history ends at row ${seq} with hash ${hash}, but row ${signed.seq} with hash ${signed.hash} was signed: it was rewritten or cut off. Look with: keyturn audit verify`,
-      );
-    }
-    return false;
-  }
-
   /** Once, until it changes. */
-  private complain(complaint: string): void {
-    if (complaint !== this.complaint) this.logger.warn(`no checkpoint of history: ${complaint}`);
+  private complain(complaint: string, level: 'warn' | 'error' = 'warn'): void {
+    if (complaint !== this.complaint) this.logger[level](complaint);
     this.complaint = complaint;
   }
 }
+
+const inWords = ({ seq, hash }: HistoryHead): string => `row ${seq} with hash ${hash}`;

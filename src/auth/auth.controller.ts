@@ -3,16 +3,9 @@ import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
 import { CurrentUser, Public, type AuthenticatedUser } from '../common/access.js';
 import { loginBody, redeemBody, refreshBody } from './auth.schemas.js';
-import { AuthService, type Device, type TokenPair } from './auth.service.js';
+import { AuthService, type TokenPair } from './auth.service.js';
 import { OneTimeCodes } from './codes/one-time-codes.js';
-import { LoginHistory } from './login-history/login-history.js';
-
-/** The parts of a Fastify request that a login notes down. */
-interface ClientRequest {
-  readonly id: string;
-  readonly ip: string;
-  readonly headers: { readonly 'user-agent'?: string };
-}
+import { deviceOf, type ClientRequest } from './login-history/attempt.js';
 
 /** Login for clients that keep their tokens themselves. */
 @ApiTags('auth')
@@ -21,7 +14,6 @@ export class AuthController {
   constructor(
     private readonly auth: AuthService,
     private readonly codes: OneTimeCodes,
-    private readonly history: LoginHistory,
   ) {}
 
   @Public()
@@ -67,13 +59,6 @@ export class AuthController {
     @Body({ schema: redeemBody }) body: z.output<typeof redeemBody>,
     @Req() request: ClientRequest,
   ): Promise<void> {
-    await this.codes.redeem({ requestId: request.id }, body);
-    await this.history.recordRedemption(body.code, { ...deviceOf(request), username: body.username });
+    await this.codes.redeem(deviceOf(request), body);
   }
 }
-
-const deviceOf = ({ id, ip, headers }: ClientRequest): Device => ({
-  requestId: id,
-  address: ip,
-  userAgent: headers['user-agent'],
-});

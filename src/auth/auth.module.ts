@@ -13,7 +13,6 @@ import { AuthService } from './auth.service.js';
 import { AccessTokenGuard } from './guard/access-token.guard.js';
 import { AccessTokenStrategy } from './guard/access-token.strategy.js';
 import { RouteRules } from './guard/route-rules.js';
-import { LoginHistory } from './login-history/login-history.js';
 import { LoginRetention } from './login-history/login-retention.js';
 import { MetadataController } from './metadata.controller.js';
 import { RefreshSecret } from './session/refresh-secret.js';
@@ -33,7 +32,6 @@ import { VerifiedTokens } from './token/verified-tokens.js';
     AccessTokenVerifier,
     VerifiedTokens,
     AccessTokenStrategy,
-    LoginHistory,
     LoginRetention,
     AuthService,
     OwnAccount,

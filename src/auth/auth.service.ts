@@ -1,5 +1,6 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { KeyturnError } from '../common/errors.js';
+import { Tally } from '../common/tally.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { UsersService } from '../users/users.service.js';
 import type { Attempt } from './login-history/attempt.js';
@@ -17,11 +18,7 @@ import { SessionStore, type OpenedSession, type SessionAtHand } from './session/
 import { TokenIssuer } from './token/token-issuer.js';
 
 /** Where a login comes from. */
-export interface Device {
-  readonly userAgent?: string | undefined;
-  readonly address?: string | undefined;
-  readonly requestId?: string | undefined;
-}
+export type Device = Omit<Attempt, 'username'>;
 
 /** The answer to a login or a refresh (RFC 6749 section 5.1). Times in seconds. */
 export interface TokenPair {
@@ -45,6 +42,7 @@ export class AuthService {
     private readonly memory: SessionMemory,
     private readonly refreshSecret: RefreshSecret,
     private readonly issuer: TokenIssuer,
+    private readonly tally: Tally,
   ) {}
 
   /** @throws KeyturnError `invalid_credentials`, `busy`, `signing_unavailable`, `database_unavailable` */
@@ -53,11 +51,13 @@ export class AuthService {
     const attempt = { ...device, username };
     const opened = await this.open(attempt, password);
     if (!opened) {
-      await this.history.recordRefusal(attempt);
-      this.logger.log({ message: 'login refused', requestId: device.requestId });
+      const outcome = await this.history.recordRefusal(attempt);
+      this.tally.count('logins', outcome);
+      this.logger.log({ message: 'login refused', outcome, requestId: device.requestId });
       throw new KeyturnError('invalid_credentials', 'The username or the password is wrong.');
     }
     const { session, token } = opened;
+    this.tally.count('logins', 'success');
     this.logger.log({ message: 'login', userId: session.userId, sessionId: session.id });
     return this.pair(session, token);
   }
@@ -68,10 +68,12 @@ export class AuthService {
    */
   async refresh(text: string, device: Device = {}): Promise<TokenPair> {
     const token = readRefreshToken(text);
-    if (!token) throw invalidGrant();
+    if (!token) throw this.invalidGrant('refused');
     const secret = await this.refreshSecret.get();
     const successor = successorOf(token, secret);
-    const session = (await this.sessions.spend(token, successor)) ?? (await this.retried(token, secret, device));
+    const spent = await this.sessions.spend(token, successor);
+    const session = spent ?? (await this.retried(token, secret, device));
+    this.tally.count('refreshes', spent ? 'success' : 'retried');
     return this.pair(session, successor);
   }
 
@@ -99,10 +101,10 @@ export class AuthService {
   private async retried(token: RefreshToken, secret: Buffer, device: Device): Promise<SessionAtHand> {
     const session = await this.sessions.find(token.sessionId);
     if (!session || session.over || session.now >= session.idleExpiresAt || session.now >= session.expiresAt)
-      throw invalidGrant();
+      throw this.invalidGrant('refused');
     const { refreshGeneration, refreshHash, refreshedAt, now } = session;
     const spent = token.generation < refreshGeneration && leadsTo(token, refreshGeneration, refreshHash, secret);
-    if (!spent) throw invalidGrant();
+    if (!spent) throw this.invalidGrant('refused');
     const isRetry =
       token.generation === refreshGeneration - 1 && now - refreshedAt <= this.config.sessions.refreshGrace;
     if (isRetry) return session;
@@ -113,7 +115,12 @@ export class AuthService {
       userId: session.userId,
       sessionId: session.id,
     });
-    throw invalidGrant();
+    throw this.invalidGrant('reused');
+  }
+
+  private invalidGrant(outcome: 'refused' | 'reused'): KeyturnError {
+    this.tally.count('refreshes', outcome);
+    return new KeyturnError('invalid_grant', 'The refresh token is not valid, or no longer. Log in again.');
   }
 
   private async pair(session: SessionAtHand, token: RefreshToken): Promise<TokenPair> {
@@ -127,6 +134,3 @@ export class AuthService {
     };
   }
 }
-
-const invalidGrant = (): KeyturnError =>
-  new KeyturnError('invalid_grant', 'The refresh token is not valid, or no longer. Log in again.');

@@ -7,6 +7,7 @@ import { SessionStore } from '../auth/session/session-store.js';
 import { AccessTokenVerifier, checkSignature, TokenRefused } from '../auth/token/access-token-verifier.js';
 import { MalformedToken, parseAccessToken } from '../auth/token/parse-access-token.js';
 import { TokenSettings } from '../auth/token/token-settings.js';
+import { Tally } from '../common/tally.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { DatabaseClock } from '../database/database-clock.js';
 import { News } from '../database/news.js';
@@ -75,7 +76,7 @@ export class TokenInspector {
     const [store, clock, news] = [context.get(SigningKeyStore), context.get(DatabaseClock), context.get(News)];
     const ring = new KeyRing(clock);
     const vault = new SecretsOnly(context.get(KeySealing), ring, new JwtService({}));
-    const refresh = new KeyRefresh(config, store, ring, vault, clock);
+    const refresh = new KeyRefresh(config, store, ring, vault, clock, context.get(Tally));
     const sessions = new SessionMemory(new SessionStore(context.get(DataSource), config), clock, news);
     const verifier = new AccessTokenVerifier(TokenSettings.of(config), refresh, sessions, clock);
     return new TokenInspector(store, vault, verifier, refresh, news, config.keys.clockSkew);

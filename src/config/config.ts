@@ -9,6 +9,10 @@ export interface Config {
     readonly trustedProxies: readonly string[];
     readonly shutdownGrace: number;
   };
+  readonly metrics: {
+    readonly token: string | undefined;
+    readonly bind: { readonly host: string; readonly port: number } | undefined;
+  };
   readonly dataDir: string;
   readonly tokens: {
     /** Undefined until the port is known: then `http://host:port`. */

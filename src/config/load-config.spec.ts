@@ -36,10 +36,16 @@ describe('without any variable', () => {
 
   it('reads what it is given', () => {
     expect(
-      loadConfig({ PORT: '0', TRUSTED_PROXIES: '10.0.0.1, 10.1.0.0/16', MIGRATE_ON_START: 'false' }),
+      loadConfig({
+        PORT: '0',
+        TRUSTED_PROXIES: '10.0.0.1, 10.1.0.0/16',
+        MIGRATE_ON_START: 'false',
+        METRICS_BIND: '[::1]:9464',
+      }),
     ).toMatchObject({
       http: { port: 0, trustedProxies: ['10.0.0.1', '10.1.0.0/16'] },
       database: { migrateOnStart: false },
+      metrics: { bind: { host: '::1', port: 9464 }, token: undefined },
     });
   });
 
@@ -84,6 +90,9 @@ describe('values that cannot be read', () => {
     ['KEY_ROTATION_INTERVAL', '9999d', /to 3650d/],
     ['TRUSTED_PROXIES', '10.0.0.0/8,proxy', /CIDR ranges/],
     ['TRUSTED_PROXIES', '10.0.0.0/33', /CIDR ranges/],
+    ['METRICS_BIND', '::1:9464', /host:port, an IPv6 address in brackets/],
+    ['METRICS_BIND', '127.0.0.1:99999', /host:port/],
+    ['METRICS_TOKEN', 'too short', /^METRICS_TOKEN must have at least 16/],
     ['KEY_POLL_INTERVAL', '10ms', /from 50ms to 1min/],
     ['LOG_LEVEL', 'trace', /one of fatal, /],
     ['DATABASE_URL', 'mysql://db/keyturn', /^DATABASE_URL must begin with postgres:/],
@@ -129,13 +138,14 @@ describe('values that cannot be read', () => {
 describe('secrets', () => {
   const secrets = Object.entries(SETTINGS).flatMap(([name, { secret }]) => (secret ? [name] : []));
 
-  it('are the connection strings, the key-encryption keys and the password', () => {
+  it('are the connection strings, the key-encryption keys, the password and the token of the metrics', () => {
     expect(secrets).toEqual([
       'DATABASE_URL',
       'MIGRATION_DATABASE_URL',
       'AUDITOR_DATABASE_URL',
       'KEK',
       'KEYTURN_ADMIN_PASSWORD',
+      'METRICS_TOKEN',
     ]);
   });
 

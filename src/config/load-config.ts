@@ -108,6 +108,7 @@ function toConfig(values: SettingValues): Config {
       shutdownGrace: values.SHUTDOWN_GRACE,
       trustedProxies: values.TRUSTED_PROXIES?.split(',').map((proxy) => proxy.trim()) ?? [],
     },
+    metrics: { token: values.METRICS_TOKEN, bind: values.METRICS_BIND },
     dataDir: resolve(values.KEYTURN_DATA_DIR),
     tokens: {
       issuer: values.ISSUER,

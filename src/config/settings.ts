@@ -65,6 +65,16 @@ function isReadableUrl(text: string): boolean {
     return false;
   }
 }
+
+/** `127.0.0.1:9464`, `[::1]:9464` */
+const address = z.string().transform((text, context) => {
+  const [, v6, name, port] = /^(?:\[([\da-f:.]+)\]|([^\s:[\]]+)):(\d{1,5})$/i.exec(text) ?? [];
+  const host = v6 ?? name;
+  if (host !== undefined && Number(port) <= 65_535) return { host, port: Number(port) };
+  context.addIssue({ code: 'custom', message: 'must be host:port, an IPv6 address in brackets' });
+  return z.NEVER;
+});
+
 const httpUrl = z
   .string()
   .refine(
@@ -186,6 +196,16 @@ export const SETTINGS = {
   ),
   KEYTURN_ADMIN_PASSWORD: optional(z.string().min(1), 'Its password.', true),
   PASSWORD_HASH_CONCURRENCY: setting(integer(1, 64), '2', 'Password hashes computed at once; 19 MiB each.'),
+
+  METRICS_TOKEN: optional(
+    z.string().regex(/^[\x21-\x7e]{16,}$/, 'must have at least 16 visible ASCII characters'),
+    'What Prometheus sends as `Authorization: Bearer` to `GET /metrics`. Default: there are no metrics, unless METRICS_BIND is set.',
+    true,
+  ),
+  METRICS_BIND: optional(
+    address,
+    'Address of its own for `/metrics`, as `host:port`, which the public should not reach: it wants METRICS_TOKEN only where that is set. Default: the address of everything else.',
+  ),
 
   LOG_LEVEL: setting(
     oneOf(['fatal', 'error', 'warn', 'info', 'debug', 'silent']),

@@ -3,6 +3,7 @@ import { RouteConfig } from '@nestjs/platform-fastify';
 import { ApiExcludeController } from '@nestjs/swagger';
 import { z } from 'zod';
 import { OneTimeCodes } from '../auth/codes/one-time-codes.js';
+import { deviceOf, type ClientRequest } from '../auth/login-history/attempt.js';
 import { Public } from '../common/access.js';
 import { KeyturnError } from '../common/errors.js';
 import { ACCEPTS_FORMS } from '../common/http/bodies.js';
@@ -23,7 +24,7 @@ interface Reply {
   header(name: string, value: string): Reply;
 }
 
-type PostRequest = Parameters<typeof refuseCrossOrigin>[0] & { readonly id: string };
+type PostRequest = Parameters<typeof refuseCrossOrigin>[0] & ClientRequest;
 
 /** Pages for people. Plain forms, no script. */
 @ApiExcludeController()
@@ -76,7 +77,7 @@ export class ConsoleController {
   ): Promise<string> {
     refuseCrossOrigin(request);
     try {
-      await this.codes.redeem({ requestId: request.id }, form);
+      await this.codes.redeem(deviceOf(request), form);
     } catch (error) {
       if (
         !(error instanceof KeyturnError) ||

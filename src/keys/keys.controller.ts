@@ -1,7 +1,8 @@
-import { Body, Controller, Get, HttpCode, Inject, Param, Post, Query, Req } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, Inject, Logger, Param, Post, Query, Req } from '@nestjs/common';
 import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
 import { CurrentUser, FreshLogin, Roles, type AuthenticatedUser } from '../common/access.js';
+import { Tally } from '../common/tally.js';
 import { CONFIG, type Config } from '../config/config.js';
 import type { Actor } from '../database/change.js';
 import { forecast, type Forecast } from './forecast.js';
@@ -26,11 +27,14 @@ interface ReplacementView {
 @Roles('admin')
 @Controller('keys')
 export class KeysController {
+  private readonly logger = new Logger('Keys');
+
   constructor(
     private readonly store: SigningKeyStore,
     private readonly rotation: KeyRotation,
     private readonly replacement: KeyReplacement,
     @Inject(CONFIG) private readonly config: Config,
+    private readonly tally: Tally,
   ) {}
 
   @Get()
@@ -49,6 +53,7 @@ export class KeysController {
   ): Promise<{ retired: string | null; activated: string; forced: boolean; at: string }> {
     const actor = { userId: user.id, reason: body.reason, requestId: request.id };
     const { at, retired, activated, forced } = await this.rotation.rotate(actor, body);
+    this.note('key rotated', activated.kid, actor);
     return { retired: retired?.kid ?? null, activated: activated.kid, forced, at: new Date(at).toISOString() };
   }
 
@@ -70,6 +75,7 @@ export class KeysController {
     @Body({ schema: replaceStandbyBody }) body: z.output<typeof replaceStandbyBody>,
   ): Promise<ReplacementView> {
     return this.replace(
+      'standby replaced',
       { userId: user.id, reason: body.reason, requestId: request.id },
       { is: 'generated', algorithm: body.algorithm },
     );
@@ -83,11 +89,13 @@ export class KeysController {
     @Req() request: { id: string },
     @Body({ schema: renewBody }) body: z.output<typeof renewBody>,
   ): Promise<ReplacementView> {
-    return this.replace({ userId: user.id, reason: body.reason, requestId: request.id }, { is: 'renewed' });
+    const actor = { userId: user.id, reason: body.reason, requestId: request.id };
+    return this.replace('key renewed', actor, { is: 'renewed' });
   }
 
-  private async replace(actor: Actor, source: Source): Promise<ReplacementView> {
+  private async replace(what: string, actor: Actor, source: Source): Promise<ReplacementView> {
     const { displaced, standby, takesOverAt } = await this.replacement.replaceStandby(actor, source);
+    this.note(what, standby, actor);
     return { displaced: displaced?.kid ?? null, standby, takesOverAt: new Date(takesOverAt).toISOString() };
   }
 
@@ -100,7 +108,14 @@ export class KeysController {
     @Param('kid', { schema: kidParam }) kid: string,
     @Body({ schema: revokeBody }) body: z.output<typeof revokeBody>,
   ): Promise<Receipt> {
-    const outcome = await this.rotation.revoke({ userId: user.id, requestId: request.id }, kid, body.reason);
+    const actor = { userId: user.id, requestId: request.id };
+    const outcome = await this.rotation.revoke(actor, kid, body.reason);
+    this.note('key revoked', kid, actor);
     return receiptOf(outcome, this.config.keys, this.config.keys.offlineLimit);
+  }
+
+  private note(message: string, kid: string, { userId: by, requestId }: Actor): void {
+    this.tally.count('administration', message);
+    this.logger.log({ message, kid, by, requestId });
   }
 }

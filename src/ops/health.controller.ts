@@ -1,5 +1,6 @@
 import { Controller, Get, Header, HttpCode, Inject, Injectable, Res } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
+import { CheckpointSigner } from '../audit/checkpoint-signer.js';
 import { Public } from '../common/access.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { DatabaseClock } from '../database/database-clock.js';
@@ -38,6 +39,7 @@ export class HealthController {
     private readonly refresh: KeyRefresh,
     private readonly vault: LocalKeyVault,
     private readonly draining: Draining,
+    private readonly checkpoints: CheckpointSigner,
   ) {}
 
   /** The process answers. */
@@ -87,6 +89,7 @@ export class HealthController {
         missed !== undefined,
         `Keys are known as of event ${this.ring.generation} of the history, and event ${missed} is known of: the newer ones could not be loaded. See the log.`,
       ],
+      [this.checkpoints.trouble !== '', `${capital(this.checkpoints.trouble)}.`],
     ];
     const damaged = this.ring
       .damaged()
@@ -97,3 +100,5 @@ export class HealthController {
     return [...said.filter(([holds]) => holds).map(([, words]) => words), ...damaged, ...unreadable];
   }
 }
+
+const capital = (sentence: string): string => sentence.slice(0, 1).toUpperCase() + sentence.slice(1);

@@ -41,6 +41,9 @@ const stored = async (): Promise<number[]> =>
     (row) => row.seq,
   );
 
+/** What the health says is wrong. */
+const problems = async (): Promise<unknown> => members((await server.ask('/health/ready')).body)['problems'];
+
 const lines = (part: string): string[] => server.log.filter((line) => line.includes(part));
 
 describe('the head of history', () => {
@@ -81,9 +84,9 @@ describe('the head of history', () => {
     expect([kept?.seq, await ownFinding(auditor, kept ? [kept] : [])]).toEqual([(await head()).seq - 1, undefined]);
   });
 
-  it('is written to the log', async () => {
+  it('is written to the log, by row and hash', async () => {
     const { seq, hash } = await head();
-    expect(lines(`row ${seq} with hash ${hash}, signed: ey`)).toHaveLength(1);
+    expect(lines(`row ${seq} with hash ${hash}, signed`)).toHaveLength(1);
   });
 
   it('is signed once where nothing happens', async () => {
@@ -113,13 +116,15 @@ describe('the head of history', () => {
     expect((await server.ask('/keys/history', { token: String(jws) })).status).toBe(401);
   });
 
-  it('raises an alarm where it is not what was signed', async () => {
+  it('raises an alarm, in the log and in the health, where it is not what was signed', async () => {
+    expect(await problems()).toEqual([]);
     await behindTheTriggers(
       superuser,
       'DELETE FROM keyturn.audit_log WHERE seq = (SELECT max(seq) FROM keyturn.audit_log)',
     );
     await server.hearNews();
     expect(lines('it was rewritten or cut off')).toHaveLength(1);
+    expect(await problems()).toEqual([expect.stringContaining('it was rewritten or cut off')]);
   });
 });
 
@@ -127,16 +132,17 @@ describe('the head of history under an HMAC key', () => {
   beforeAll(async () => await begin({ KEY_ALGORITHM: 'HS256' }));
   afterAll(end);
 
-  it('is logged with a warning, not signed', async () => {
+  it('is logged with a warning and told in the health, not signed', async () => {
     await addUser(app);
     await server.hearNews();
     const { seq, hash } = await head();
     const found = [
       await stored(),
-      lines('no checkpoint of history').length,
+      lines('history is not signed').length,
       lines(`row ${seq} with hash ${hash}, unsigned`).length,
     ];
     expect(found).toEqual([[], 1, 1]);
+    expect(await problems()).toEqual([expect.stringMatching(/^History is not signed: 1-\S+ is an HS256 key/)]);
   });
 
   it('is not served', async () => {
@@ -156,10 +162,11 @@ describe('the head of history while no key is active', () => {
     await server.hearNews();
   });
 
-  it('is logged with a warning, and signed when there is one again', async () => {
-    const warned = lines('no checkpoint of history: no key is active').length;
+  it('is logged with a warning and told in the health, and signed when there is one again', async () => {
+    const warned = lines('history is not signed: no key is active').length;
+    expect(await problems()).toContain('History is not signed: no key is active.');
     await database.moveClock(3_600_000);
     await server.hearNews();
-    expect([warned, (await stored()).at(-1)]).toEqual([1, (await head()).seq]);
+    expect([warned, (await stored()).at(-1), await problems()]).toEqual([1, (await head()).seq, []]);
   });
 });

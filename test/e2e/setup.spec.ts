@@ -83,6 +83,26 @@ describe('the set-up page', () => {
     await expect(server.login(String(rows[0]?.username))).resolves.toMatchObject({ token_type: 'Bearer' });
   });
 
+  it('leaves each redemption in the login history, from where it came', async () => {
+    const fresh = await createTestDatabase();
+    const own = await startTestApp({ database: fresh });
+    const setup = (await own.app.get(OneTimeCodes).issueSetupCode()) ?? '';
+    const { status } = await own.ask('/setup', {
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', 'user-agent': 'a browser of the test' },
+      body: new URLSearchParams({ code: setup, username: 'ada', password: PASSWORD }).toString(),
+    });
+    const { rows } = await (
+      await fresh.connect('auditor')
+    ).query('SELECT outcome, username, host(address) AS address, user_agent FROM audit.login_history');
+    await own.close();
+    await fresh.drop();
+    expect([status, rows]).toEqual([
+      303,
+      [{ outcome: 'code_redeemed', username: 'ada', address: '127.0.0.1', user_agent: 'a browser of the test' }],
+    ]);
+  });
+
   it('is gone once there is an administrator', async () => {
     expect((await server.ask(`/setup?code=${code}`)).status).toBe(400);
     expect(await server.app.get(OneTimeCodes).issueSetupCode()).toBeUndefined();

@@ -1,6 +1,7 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import { KeyturnError } from '../../common/errors.js';
+import { Tally } from '../../common/tally.js';
 import { CONFIG, type Config } from '../../config/config.js';
 import { inChange, type Actor } from '../../database/change.js';
 import { hasAdministrator, refuseLastAdministrator } from '../../users/administrators.js';
@@ -42,6 +43,7 @@ export class UserAdministration {
     private readonly users: UsersService,
     private readonly directory: UserDirectory,
     private readonly sessions: UserSessions,
+    private readonly tally: Tally,
   ) {}
 
   /** Makes a user who can log in at once. @throws KeyturnError `password_rejected`, `username_taken`, `busy` */
@@ -165,6 +167,7 @@ export class UserAdministration {
   }
 
   private note(message: string, userId: string, { userId: by, requestId }: Actor): void {
+    this.tally.count('administration', message);
     this.logger.log({ message, userId, by, requestId });
   }
 }

@@ -2,6 +2,7 @@ import { Controller, Delete, Get, Header, HttpCode, Logger, Param, Req } from '@
 import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
 import { CurrentUser, FreshLogin, Roles, type AuthenticatedUser } from '../../common/access.js';
 import { KeyturnError } from '../../common/errors.js';
+import { Tally } from '../../common/tally.js';
 import { ADMIN } from '../../users/roles.js';
 import { UserDirectory } from '../../users/user-directory.js';
 import { idParam } from '../auth.schemas.js';
@@ -19,6 +20,7 @@ export class UserSessionsController {
   constructor(
     private readonly directory: UserDirectory,
     private readonly sessions: UserSessions,
+    private readonly tally: Tally,
   ) {}
 
   @Get()
@@ -38,6 +40,7 @@ export class UserSessionsController {
   ): Promise<void> {
     await this.directory.get(id);
     await this.sessions.endAll(id, 'administrator');
+    this.tally.count('administration', 'sessions ended');
     this.logger.log({ message: 'sessions ended', userId: id, by: user.id, requestId: request.id });
   }
 
@@ -53,6 +56,7 @@ export class UserSessionsController {
     if (!(await this.sessions.end(id, sessionId, 'administrator'))) {
       throw new KeyturnError('not_found', 'This user has no such session.');
     }
+    this.tally.count('administration', 'session ended');
     this.logger.log({ message: 'session ended', userId: id, sessionId, by: user.id, requestId: request.id });
   }
 }

@@ -1,11 +1,14 @@
 import { randomBytes } from 'node:crypto';
-import { Injectable } from '@nestjs/common';
+import { Injectable, Logger } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import { KeyturnError } from '../../common/errors.js';
-import { inChange, type Actor } from '../../database/change.js';
+import { Tally } from '../../common/tally.js';
+import { inChange } from '../../database/change.js';
 import { asKeyturnError } from '../../database/unavailable.js';
 import { setPassword } from '../../users/user-changes.js';
 import { UsersService } from '../../users/users.service.js';
+import type { Attempt } from '../login-history/attempt.js';
+import { LoginHistory } from '../login-history/login-history.js';
 import { UserSessions } from '../session/user-sessions.js';
 import { hashOf, voidCodesOf } from './user-codes.js';
 
@@ -25,10 +28,14 @@ const noSuchCode = (): KeyturnError =>
 /** Codes that work once and not for long. Only their hash is stored. */
 @Injectable()
 export class OneTimeCodes {
+  private readonly logger = new Logger('Codes');
+
   constructor(
     private readonly dataSource: DataSource,
     private readonly users: UsersService,
     private readonly sessions: UserSessions,
+    private readonly history: LoginHistory,
+    private readonly tally: Tally,
   ) {}
 
   /** A code that makes the first administrator: all of them are worthless once there is one, and then this is undefined. */
@@ -51,12 +58,31 @@ export class OneTimeCodes {
   }
 
   /**
-   * Spends a code: makes the first administrator, or sets the password of the user it was made for.
+   * Spends a code: makes the first administrator, or sets the password of the user it was made for. The login history has it.
+   * @param device where the code comes from
    * @throws KeyturnError `invalid_code`, `password_rejected`, `username_taken`, `validation_failed`, `database_unavailable`
    */
   async redeem(
-    actor: Actor,
-    { code, username, password }: { code: string; username?: string | undefined; password: string },
+    device: Attempt,
+    form: { readonly code: string; readonly username?: string | undefined; readonly password: string },
+  ): Promise<void> {
+    try {
+      await this.spendAndSet(device.requestId, form);
+    } catch (error) {
+      if (error instanceof KeyturnError && error.code === 'invalid_code') {
+        this.tally.count('redemptions', 'refused');
+        this.logger.log({ message: 'code refused', requestId: device.requestId });
+      }
+      throw error;
+    }
+    this.tally.count('redemptions', 'success');
+    this.logger.log({ message: 'code redeemed', requestId: device.requestId });
+    await this.history.recordRedemption(form.code, { ...device, username: form.username });
+  }
+
+  private async spendAndSet(
+    requestId: string | undefined,
+    { code, username, password }: Parameters<OneTimeCodes['redeem']>[1],
   ): Promise<void> {
     // The policy and the costly hash come before the code is spent, and only for a code that is good.
     const found = await this.find(code);
@@ -70,7 +96,7 @@ export class OneTimeCodes {
     const passwordHash = await this.users.hashNew(password, name);
     const { userId } = found;
     // Whoever has the code speaks for the user that it was made for.
-    const ended = await inChange(this.dataSource, { ...actor, userId: userId ?? undefined }, async (manager) => {
+    const ended = await inChange(this.dataSource, { requestId, userId: userId ?? undefined }, async (manager) => {
       await spend(manager, code);
       if (userId !== null) return this.setPassword(manager, userId, passwordHash);
       await this.makeFirstAdministrator(manager, name, passwordHash);

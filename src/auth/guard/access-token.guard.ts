@@ -3,6 +3,7 @@ import { AuthGuard } from '@nestjs/passport';
 import type { AuthenticatedUser } from '../../common/access.js';
 import { KeyturnError } from '../../common/errors.js';
 import { accessTo, type RouteAccess } from '../../common/route-access.js';
+import { Tally } from '../../common/tally.js';
 import { DatabaseClock } from '../../database/database-clock.js';
 import { AccessTokenVerifier, TokenRefused } from '../token/access-token-verifier.js';
 import { VerifiedTokens } from '../token/verified-tokens.js';
@@ -25,6 +26,7 @@ export class AccessTokenGuard extends AuthGuard(STRATEGY) {
     private readonly verifier: AccessTokenVerifier,
     private readonly verified: VerifiedTokens,
     private readonly clock: DatabaseClock,
+    private readonly tally: Tally,
   ) {
     super();
   }
@@ -75,14 +77,17 @@ export class AccessTokenGuard extends AuthGuard(STRATEGY) {
   private answerTo(error: unknown, token: string): unknown {
     if (!(error instanceof TokenRefused)) return error;
     this.verified.forget(token);
+    // Not logged each: whoever has no token of ours could fill the log.
+    this.tally.count('tokenRefusals', error.reason.replace(/:.*$/, ''));
     this.logger.debug(`token refused: ${error.reason}`);
     return error.reason === 'expired'
       ? new KeyturnError('token_expired', 'The access token expired', {}, { cause: error })
       : new KeyturnError('invalid_token', 'The access token is invalid', {}, { cause: error });
   }
 
-  private authorize({ roles, authenticatedAt }: AuthenticatedUser, { wanted, freshLogin }: RouteAccess): true {
+  private authorize({ id, roles, authenticatedAt }: AuthenticatedUser, { wanted, freshLogin }: RouteAccess): true {
     if (wanted !== undefined && !wanted.some((role) => roles.includes(role))) {
+      this.logger.log({ message: 'refused for want of a role', userId: id, wanted });
       throw new KeyturnError('insufficient_scope', `This needs one of the roles: ${wanted.join(', ')}.`);
     }
     if (freshLogin && this.clock.now() / 1_000 - authenticatedAt > FRESH_SECONDS) {

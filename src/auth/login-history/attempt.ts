@@ -9,6 +9,20 @@ export interface Attempt {
   readonly requestId?: string | undefined;
 }
 
+/** The parts of a Fastify request that an attempt notes down. */
+export interface ClientRequest {
+  readonly id: string;
+  readonly ip: string;
+  readonly headers: { readonly 'user-agent'?: string };
+}
+
+/** Where a request comes from. */
+export const deviceOf = ({ id, ip, headers }: ClientRequest): Attempt => ({
+  requestId: id,
+  address: ip,
+  userAgent: headers['user-agent'],
+});
+
 /** The columns of keyturn.login_events that an attempt fills, in the order of {@link attemptValues}. */
 export const ATTEMPT_COLUMNS = 'username_tried, address, user_agent, request_id';
 

@@ -4,6 +4,9 @@ import { asKeyturnError } from '../../database/unavailable.js';
 import { hashOf } from '../codes/user-codes.js';
 import { ATTEMPT_COLUMNS, attemptValues, type Attempt } from './attempt.js';
 
+/** Why a login was refused: what the log and the counts may know, and no answer over HTTP. */
+type RefusedOutcome = 'wrong_password' | 'unknown_user' | 'disabled';
+
 /**
  * `keyturn.login_events`, beside the successes, which are written with the session they begin. Never a password. Every method throws
  * KeyturnError `database_unavailable` when the database cannot be had.
@@ -15,17 +18,20 @@ export class LoginHistory {
   constructor(private readonly dataSource: DataSource) {}
 
   /**
-   * A login that was refused. Why, the database finds out: one statement, the same for anybody, so that unknown, wrong and disabled
-   * take alike long.
+   * A login that was refused. Why, the database finds out, and tells us alone: one statement, the same for anybody, so that unknown,
+   * wrong and disabled take alike long.
    */
-  async recordRefusal(attempt: Attempt): Promise<void> {
-    await this.write(
+  async recordRefusal(attempt: Attempt): Promise<RefusedOutcome> {
+    const [recorded] = await this.write<{ outcome: RefusedOutcome }>(
       `INSERT INTO keyturn.login_events (outcome, user_id, ${ATTEMPT_COLUMNS})
        SELECT CASE WHEN u.id IS NULL THEN 'unknown_user' WHEN u.disabled_at IS NOT NULL THEN 'disabled' ELSE 'wrong_password' END,
          u.id, typed.username, $2, $3, $4
-       FROM (VALUES ($1::text)) typed (username) LEFT JOIN keyturn.users u ON lower(u.username) = lower(typed.username)`,
+       FROM (VALUES ($1::text)) typed (username) LEFT JOIN keyturn.users u ON lower(u.username) = lower(typed.username)
+       RETURNING outcome`,
       attemptValues(attempt),
     );
+    if (!recorded) throw new Error('a refused login left no row');
+    return recorded.outcome;
   }
 
   /** A password that was set with a code that is now spent. It stays set when this fails, so that is only logged: audit_log has it. */
@@ -63,9 +69,9 @@ export class LoginHistory {
     return recorded.length > 0;
   }
 
-  private async write(sql: string, parameters: readonly unknown[]): Promise<readonly unknown[]> {
+  private async write<Row>(sql: string, parameters: readonly unknown[]): Promise<readonly Row[]> {
     try {
-      return await this.dataSource.query<unknown[]>(sql, [...parameters]);
+      return await this.dataSource.query<Row[]>(sql, [...parameters]);
     } catch (error) {
       throw asKeyturnError(error);
     }

@@ -1,6 +1,7 @@
 import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { asKeyturnError } from '../../database/unavailable.js';
 import { ERROR_STATUS, KeyturnError, type ErrorCode } from '../errors.js';
+import type { Tally } from '../tally.js';
 
 /** RFC 9457, with our stable `code` and the request's id. */
 interface Problem {
@@ -62,11 +63,14 @@ const MALFORMED_BODY = new Set([
 export class ProblemFilter implements ExceptionFilter {
   private readonly logger = new Logger('Http');
 
+  constructor(private readonly tally: Tally) {}
+
   catch(thrown: unknown, host: ArgumentsHost): void {
     const context = host.switchToHttp();
     const request = context.getRequest<Request>();
     const reply = context.getResponse<Reply>();
     const error = this.expected(thrown, request);
+    this.tally.count('problems', error.code);
     const { retryAfter, fields, maxAge, allow, ...extensions } = error.details;
     const status = ERROR_STATUS[error.code];
     const problem: Problem = {

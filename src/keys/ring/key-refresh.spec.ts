@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { JwtService } from '@nestjs/jwt';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { DataSource } from 'typeorm';
+import { Tally } from '../../common/tally.js';
 import { loadConfig } from '../../config/load-config.js';
 import { DatabaseClock } from '../../database/database-clock.js';
 import { asymmetricMaterial } from '../key-material.js';
@@ -50,7 +51,14 @@ function begin() {
     ring,
     new JwtService({}),
   );
-  const refresh = new KeyRefresh(config, new Store(new DataSource({ type: 'postgres' })), ring, vault, clock);
+  const refresh = new KeyRefresh(
+    config,
+    new Store(new DataSource({ type: 'postgres' })),
+    ring,
+    vault,
+    clock,
+    new Tally(),
+  );
   return {
     ring,
     refresh,

@@ -1,6 +1,7 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import { LRUCache } from 'lru-cache';
 import { KeyturnError } from '../../common/errors.js';
+import { Tally } from '../../common/tally.js';
 import { CONFIG, type Config } from '../../config/config.js';
 import { DatabaseClock } from '../../database/database-clock.js';
 import { MalformedKey, verificationKey } from '../key-material.js';
@@ -31,6 +32,7 @@ export class KeyRefresh {
     private readonly ring: KeyRing,
     private readonly vault: LocalKeyVault,
     private readonly clock: DatabaseClock,
+    private readonly tally: Tally,
   ) {}
 
   /** Loads the live keys. Callers at the same time share one load. @throws KeyturnError `database_unavailable` */
@@ -97,6 +99,7 @@ export class KeyRefresh {
     await new Promise((resolve) => setTimeout(resolve, wait));
     this.lastMissAt = performance.now();
     this.nextForMisses = undefined;
+    this.tally.count('unknownKidRefreshes', 'done');
     try {
       await this.loadNow();
     } catch (error) {
