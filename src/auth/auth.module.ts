@@ -10,6 +10,9 @@ import { UserSessionsController } from './administration/user-sessions.controlle
 import { UsersController } from './administration/users.controller.js';
 import { AuthController } from './auth.controller.js';
 import { AuthService } from './auth.service.js';
+import { BrowserSession } from './browser/browser-session.js';
+import { BrowserSessionController } from './browser/browser-session.controller.js';
+import { SessionCookies } from './browser/session-cookies.js';
 import { AccessTokenGuard } from './guard/access-token.guard.js';
 import { AccessTokenStrategy } from './guard/access-token.strategy.js';
 import { RouteRules } from './guard/route-rules.js';
@@ -24,7 +27,14 @@ import { VerifiedTokens } from './token/verified-tokens.js';
 /** Login, tokens, sessions, and the guard before every route. */
 @Module({
   imports: [KeysModule, UserAdministrationModule, PassportModule, DiscoveryModule],
-  controllers: [AuthController, AccountController, UsersController, UserSessionsController, MetadataController],
+  controllers: [
+    AuthController,
+    BrowserSessionController,
+    AccountController,
+    UsersController,
+    UserSessionsController,
+    MetadataController,
+  ],
   providers: [
     { provide: TokenSettings, inject: [CONFIG], useFactory: (config: Config) => TokenSettings.of(config) },
     RefreshSecret,
@@ -34,10 +44,12 @@ import { VerifiedTokens } from './token/verified-tokens.js';
     AccessTokenStrategy,
     LoginRetention,
     AuthService,
+    SessionCookies,
+    BrowserSession,
     OwnAccount,
     RouteRules,
     { provide: APP_GUARD, useClass: AccessTokenGuard },
   ],
-  exports: [AccessTokenVerifier, AuthService, UserAdministrationModule],
+  exports: [AccessTokenVerifier, AuthService, BrowserSession, OwnAccount, TokenSettings, UserAdministrationModule],
 })
 export class AuthModule {}

@@ -84,6 +84,20 @@ export class AuthService {
     this.logger.log({ message: 'logout', sessionId });
   }
 
+  /**
+   * Ends the session of a refresh token, be it the one that is good or one before it; false when it is none of ours.
+   * @throws KeyturnError `signing_unavailable`, `database_unavailable`
+   */
+  async logoutByRefreshToken(text: string): Promise<boolean> {
+    const token = readRefreshToken(text);
+    const session = token && (await this.sessions.find(token.sessionId));
+    if (!session) return false;
+    const { id, refreshGeneration, refreshHash } = session;
+    if (!leadsTo(token, refreshGeneration, refreshHash, await this.refreshSecret.get())) return false;
+    await this.logout(id);
+    return true;
+  }
+
   /** A session for whoever knows the password; undefined when nobody may come in by it. */
   private async open(
     attempt: Attempt & { readonly username: string },

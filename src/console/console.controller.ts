@@ -2,13 +2,14 @@ import { Body, Controller, Get, Header, Post, Query, Req, Res } from '@nestjs/co
 import { RouteConfig } from '@nestjs/platform-fastify';
 import { ApiExcludeController } from '@nestjs/swagger';
 import { z } from 'zod';
+import { refuseCrossOrigin } from '../auth/browser/same-origin.js';
 import { OneTimeCodes } from '../auth/codes/one-time-codes.js';
 import { deviceOf, type ClientRequest } from '../auth/login-history/attempt.js';
+import { TokenSettings } from '../auth/token/token-settings.js';
 import { Public } from '../common/access.js';
 import { KeyturnError } from '../common/errors.js';
 import { ACCEPTS_FORMS } from '../common/http/bodies.js';
 import { html, page, STYLE, type Html } from './page.js';
-import { refuseCrossOrigin } from './same-origin.js';
 
 const HTML = 'text/html; charset=utf-8';
 
@@ -31,7 +32,10 @@ type PostRequest = Parameters<typeof refuseCrossOrigin>[0] & ClientRequest;
 @Public()
 @Controller()
 export class ConsoleController {
-  constructor(private readonly codes: OneTimeCodes) {}
+  constructor(
+    private readonly codes: OneTimeCodes,
+    private readonly settings: TokenSettings,
+  ) {}
 
   @Get()
   @Header('content-type', HTML)
@@ -75,7 +79,7 @@ export class ConsoleController {
     @Req() request: PostRequest,
     @Res({ passthrough: true }) reply: Reply,
   ): Promise<string> {
-    refuseCrossOrigin(request);
+    refuseCrossOrigin(request, this.settings.origin);
     try {
       await this.codes.redeem(deviceOf(request), form);
     } catch (error) {

@@ -11,6 +11,11 @@ export class TokenSettings {
     readonly refreshBound: number,
   ) {}
 
+  /** Scheme, host and port under which browsers know this service (RFC 6454). */
+  get origin(): string {
+    return new URL(this.issuer).origin;
+  }
+
   static of({ http, tokens, keys }: Config): TokenSettings {
     const issuer = (
       tokens.issuer ?? `http://${http.host.includes(':') ? `[${http.host}]` : http.host}:${http.port}`

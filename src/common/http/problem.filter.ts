@@ -1,10 +1,12 @@
 import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import { asKeyturnError } from '../../database/unavailable.js';
 import { ERROR_STATUS, KeyturnError, type ErrorCode } from '../errors.js';
+import { wantsPage, type NavigationHeaders } from './navigation.js';
+import { SeeOther } from './see-other.js';
 import type { Tally } from '../tally.js';
 
 /** RFC 9457, with our stable `code` and the request's id. */
-interface Problem {
+export interface Problem {
   readonly type: 'about:blank';
   readonly title: string;
   readonly status: number;
@@ -18,6 +20,7 @@ interface Request {
   readonly id: string;
   readonly method: string;
   readonly url: string;
+  readonly headers: NavigationHeaders;
 }
 
 interface Reply {
@@ -63,12 +66,20 @@ const MALFORMED_BODY = new Set([
 export class ProblemFilter implements ExceptionFilter {
   private readonly logger = new Logger('Http');
 
-  constructor(private readonly tally: Tally) {}
+  /** @param page the same answer as HTML, for a person who waits for a page */
+  constructor(
+    private readonly tally: Tally,
+    private readonly page?: (problem: Problem) => string,
+  ) {}
 
   catch(thrown: unknown, host: ArgumentsHost): void {
     const context = host.switchToHttp();
     const request = context.getRequest<Request>();
     const reply = context.getResponse<Reply>();
+    if (thrown instanceof SeeOther) {
+      reply.status(303).header('location', thrown.location).header('cache-control', 'no-store').send('');
+      return;
+    }
     const error = this.expected(thrown, request);
     this.tally.count('problems', error.code);
     const { retryAfter, fields, maxAge, allow, ...extensions } = error.details;
@@ -87,11 +98,12 @@ export class ProblemFilter implements ExceptionFilter {
     if (typeof allow === 'string') reply.header('allow', allow);
     const challenge = challengeFor(error, maxAge);
     if (challenge !== undefined) reply.header('www-authenticate', challenge);
+    const page = wantsPage(request.headers) ? this.page?.(problem) : undefined;
     reply
       .status(status)
-      .header('content-type', 'application/problem+json')
+      .header('content-type', page === undefined ? 'application/problem+json' : 'text/html; charset=utf-8')
       .header('cache-control', 'no-store')
-      .send(problem);
+      .send(page ?? problem);
   }
 
   private expected(thrown: unknown, request: Request): KeyturnError {

@@ -1,0 +1,62 @@
+import { Injectable } from '@nestjs/common';
+import { KeyturnError } from '../../common/errors.js';
+import { AuthService, type TokenPair } from '../auth.service.js';
+import { deviceOf, type ClientRequest } from '../login-history/attempt.js';
+import { AccessTokenVerifier, TokenRefused } from '../token/access-token-verifier.js';
+import { SessionCookies, type CookieReply, type CookieRequest } from './session-cookies.js';
+
+export type BrowserRequest = ClientRequest & CookieRequest;
+
+/** The same login as everybody's, its tokens in cookies. */
+@Injectable()
+export class BrowserSession {
+  constructor(
+    private readonly auth: AuthService,
+    private readonly cookies: SessionCookies,
+    private readonly verifier: AccessTokenVerifier,
+  ) {}
+
+  /**
+   * Logs in. A session that the browser had before ends: its cookies are overwritten, so nobody could end it any more.
+   * @throws KeyturnError as {@link AuthService.login}
+   */
+  async begin(username: string, password: string, request: BrowserRequest, reply: CookieReply): Promise<TokenPair> {
+    const pair = await this.auth.login(username, password, deviceOf(request));
+    await this.endSessionOf(request);
+    this.cookies.write(reply, pair);
+    return pair;
+  }
+
+  /**
+   * Spends the refresh token of the cookie. One that is refused is taken back.
+   * @throws KeyturnError as {@link AuthService.refresh}
+   */
+  async renew(request: BrowserRequest, reply: CookieReply): Promise<TokenPair> {
+    try {
+      const pair = await this.auth.refresh(this.cookies.read(request).refresh ?? '', deviceOf(request));
+      this.cookies.write(reply, pair);
+      return pair;
+    } catch (error) {
+      if (error instanceof KeyturnError && error.code === 'invalid_grant') this.cookies.clear(reply);
+      throw error;
+    }
+  }
+
+  /** Logs out; the cookies go when the session has ended. @throws KeyturnError `database_unavailable` */
+  async end(request: BrowserRequest, reply: CookieReply): Promise<void> {
+    await this.endSessionOf(request);
+    this.cookies.clear(reply);
+  }
+
+  /** The refresh token ends its session even when the access token has run out, and there may be one of the two only. */
+  private async endSessionOf(request: BrowserRequest): Promise<void> {
+    const { access, refresh } = this.cookies.read(request);
+    if (refresh !== undefined && (await this.auth.logoutByRefreshToken(refresh))) return;
+    if (access === undefined) return;
+    try {
+      await this.auth.logout((await this.verifier.verify(access)).sessionId);
+    } catch (error) {
+      if (!(error instanceof TokenRefused)) throw error;
+    }
+  }
+}
