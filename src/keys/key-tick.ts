@@ -5,6 +5,7 @@ import { GENERATE_KEY, type GenerateKey, type KeyMaterial } from './key-material
 import { isSettled, planKeys, type KeyPlan, type Readability } from './plan-keys.js';
 import { Replicas } from './replicas.js';
 import { KeyRefresh } from './ring/key-refresh.js';
+import { KeyRing } from './ring/key-ring.js';
 import type { Instant, SigningKey } from './signing-key.js';
 import { SigningKeyStore } from './signing-key-store.js';
 import { LocalKeyVault } from './vault/local-key-vault.js';
@@ -16,7 +17,7 @@ import { LocalKeyVault } from './vault/local-key-vault.js';
 @Injectable()
 export class KeyTick {
   private readonly logger = new Logger('KeyTick');
-  private running: Promise<void> | undefined;
+  private running: Promise<number> | undefined;
   private complaint = '';
 
   constructor(
@@ -24,30 +25,38 @@ export class KeyTick {
     @Inject(GENERATE_KEY) private readonly generate: GenerateKey,
     private readonly store: SigningKeyStore,
     private readonly refresh: KeyRefresh,
+    private readonly ring: KeyRing,
     private readonly vault: LocalKeyVault,
     private readonly replicas: Replicas,
   ) {}
 
-  /** Does what is due, if anything is. Callers at the same time share one run. @throws KeyturnError */
-  run(): Promise<void> {
+  /**
+   * Does what is due, if anything is. Callers at the same time share one run.
+   * @returns seq of the newest key event that it knew of when it looked: of a later one it says nothing
+   * @throws KeyturnError
+   */
+  run(): Promise<number> {
     this.running ??= this.runNow().finally(() => (this.running = undefined));
     return this.running;
   }
 
-  /** The same for those who cannot do anything about a failure: it is logged, once until it changes. */
-  async runAndReport(): Promise<void> {
+  /** The same for those who cannot do anything about a failure: it is logged, once until it changes, and the answer undefined. */
+  async runAndReport(): Promise<number | undefined> {
     try {
-      await this.run();
+      const knew = await this.run();
       this.complaint = '';
+      return knew;
     } catch (error) {
       const complaint = error instanceof Error ? error.message : 'unknown error';
       if (complaint !== this.complaint) this.logger.error(`keys could not be kept in order: ${complaint}`);
       this.complaint = complaint;
+      return undefined;
     }
   }
 
-  private async runNow(): Promise<void> {
+  private async runNow(): Promise<number> {
     await this.refresh.load();
+    const knew = this.ring.generation;
     const opened = await this.replicas.openedAnywhere();
     const readable: Readability = {
       opensHere: (version) => this.vault.opens(version),
@@ -58,7 +67,7 @@ export class KeyTick {
 
     const { keys, now } = await this.store.look();
     const sketch = plan(keys, now);
-    if (isSettled(sketch)) return;
+    if (isSettled(sketch)) return knew;
     const { algorithm, modulusLength } = this.config.keys;
     const materials = await Promise.all(sketch.mints.map(() => this.generate(algorithm, modulusLength)));
     await this.store.change(
@@ -67,6 +76,7 @@ export class KeyTick {
       this.vault.seal,
     );
     await this.refresh.load();
+    return knew;
   }
 
   private carryOut({ takeover, mints, destroy }: KeyPlan, materials: readonly KeyMaterial[]) {

@@ -2,6 +2,7 @@ import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs
 import { Cron, CronExpression } from '@nestjs/schedule';
 import { CONFIG, type Config } from '../config/config.js';
 import { ConfigError } from '../config/load-config.js';
+import { DatabaseClock } from '../database/database-clock.js';
 import { News } from '../database/news.js';
 import { brokenBySettings } from './forecast.js';
 import { KeyTick } from './key-tick.js';
@@ -10,12 +11,18 @@ import { KeyRefresh } from './ring/key-refresh.js';
 import { KeyRing } from './ring/key-ring.js';
 import { SigningKeyStore } from './signing-key-store.js';
 
+/** After a look that failed the next one waits for so long: each costs queries, and perhaps a key pair. */
+const RETRY_MS = 5_000;
+
 /** What drives the keys of a server: its start, the clock, and news. A command line has none of it. */
 @Injectable()
 export class KeyUpkeep implements OnApplicationBootstrap {
   private readonly logger = new Logger('KeyUpkeep');
   /** The key event after which it was last looked whether something is to be done. */
   private lookedAt = -1;
+  private looking: Promise<void> | undefined;
+  /** When a look failed last, by the database's clock. */
+  private failedAt = -Infinity;
 
   constructor(
     @Inject(CONFIG) private readonly config: Config,
@@ -25,6 +32,7 @@ export class KeyUpkeep implements OnApplicationBootstrap {
     private readonly ring: KeyRing,
     private readonly replica: Replica,
     private readonly store: SigningKeyStore,
+    private readonly clock: DatabaseClock,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
@@ -35,15 +43,33 @@ export class KeyUpkeep implements OnApplicationBootstrap {
     this.news.subscribe(async ({ generation, rewound }) => {
       if (rewound) this.ring.generation = -1;
       await this.refresh.atLeast(generation);
-      // Not compared with the ring: a login may have brought that up to date already, and still nobody has looked for a successor.
-      if (generation !== this.lookedAt) {
-        this.lookedAt = generation;
-        // A revocation typed by hand heals here: a new standby appears at once, not at the next minute.
-        await this.tick.runAndReport();
-      }
+      this.attend(generation);
       await this.replica.report();
     });
     this.news.start(this.config.keys.pollInterval);
+  }
+
+  /** Resolves when nothing is being looked at. */
+  async idle(): Promise<void> {
+    await this.looking;
+  }
+
+  /**
+   * A revocation typed by hand heals here: a new standby appears at once, not at the next minute. Beside the news, never in its way:
+   * to make an RSA key takes seconds, and what ends or is revoked meanwhile comes by the same news.
+   */
+  private attend(generation: number): void {
+    // Not compared with the ring: a login may have brought that up to date already, and still nobody has looked for a successor.
+    if (generation === this.lookedAt || this.looking) return;
+    if (Math.abs(this.clock.now() - this.failedAt) < RETRY_MS) return;
+    this.looking = this.look().finally(() => (this.looking = undefined));
+  }
+
+  private async look(): Promise<void> {
+    const knew = await this.tick.runAndReport();
+    if (knew === undefined) this.failedAt = this.clock.now();
+    // A run that was joined midway knew less than the news: the next news looks again.
+    else this.lookedAt = knew;
   }
 
   private async refuseSettingsThatKeysForbid(): Promise<void> {

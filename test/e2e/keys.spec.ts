@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { z } from 'zod';
 import { KeyRing } from '../../src/keys/ring/key-ring.js';
@@ -343,6 +343,11 @@ describe('a revocation', () => {
   let world: World;
   beforeAll(async () => {
     world = await World.begin({ KEY_POLL_INTERVAL: '50ms' });
+  });
+  // The answer does not wait for the next standby to be made; the next test does.
+  beforeEach(async () => {
+    await world.server.hearNews();
+    await world.server.tick();
   });
   afterAll(() => world?.end());
 

@@ -14,6 +14,7 @@ import { SYSTEM } from '../../src/database/change.js';
 import { News } from '../../src/database/news.js';
 import { privateKeyFrom } from '../../src/keys/key-material.js';
 import { KeyTick } from '../../src/keys/key-tick.js';
+import { KeyUpkeep } from '../../src/keys/key-upkeep.js';
 import { SigningKeyStore } from '../../src/keys/signing-key-store.js';
 import type { SigningKey } from '../../src/keys/signing-key.js';
 import { KeyEncryptionKeys } from '../../src/keys/vault/key-encryption-keys.js';
@@ -79,7 +80,7 @@ export interface TestApp {
   login(username: string, password?: string): Promise<TestTokenPair>;
   refresh(refreshToken: string): Promise<Answer>;
   createUser(user: { username: string; password?: string; roles?: readonly string[] }): Promise<User>;
-  /** What the poll does, now: hears of ended sessions, changed users and keys, and sets the clock. */
+  /** What the poll does, now: hears of ended sessions, changed users and keys, sets the clock, and makes the keys that this asks for. */
   hearNews(): Promise<void>;
   /** What the cron does every minute, now. */
   tick(): Promise<void>;
@@ -137,8 +138,11 @@ export async function startTestApp({
     refresh: (refreshToken) => ask('/auth/refresh', { json: { refresh_token: refreshToken } }),
     createUser: ({ username, password = PASSWORD, roles = [] }) =>
       app.get(UsersService).create(SYSTEM, { username, password, roles }),
-    hearNews: () => app.get(News).check(),
-    tick: () => app.get(KeyTick).run(),
+    hearNews: async () => {
+      await app.get(News).check();
+      await app.get(KeyUpkeep).idle();
+    },
+    tick: async () => void (await app.get(KeyTick).run()),
     openKeys: () => openKeys(app),
     close: () => app.close(),
   };
