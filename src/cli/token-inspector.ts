@@ -77,7 +77,7 @@ export class TokenInspector {
     const ring = new KeyRing(clock);
     const vault = new SecretsOnly(context.get(KeySealing), ring, new JwtService({}));
     const refresh = new KeyRefresh(config, store, ring, vault, clock, context.get(Tally));
-    const sessions = new SessionMemory(new SessionStore(context.get(DataSource), config), clock, news);
+    const sessions = new SessionMemory(new SessionStore(context.get(DataSource), config, clock), clock, news);
     const verifier = new AccessTokenVerifier(TokenSettings.of(config), refresh, sessions, clock);
     return new TokenInspector(store, vault, verifier, refresh, news, config.keys.clockSkew);
   }

@@ -9,6 +9,8 @@ export class DatabaseClock {
   /** Database time minus monotonic time; before the first reading, this machine's own opinion. */
   private offset = Date.now() - performance.now();
   private readAt: number | undefined;
+  /** The offset that an instant said by the way has proven to be the least, and when (monotonic). */
+  private proven = { offset: -Infinity, at: -Infinity };
 
   /** Milliseconds since 1970. */
   now(): number {
@@ -20,8 +22,19 @@ export class DatabaseClock {
    * round trip at most.
    */
   observe(databaseNow: number, sentAt: number, receivedAt: number): void {
-    this.offset = databaseNow - (sentAt + receivedAt) / 2;
+    const offset = databaseNow - (sentAt + receivedAt) / 2;
+    // What was said while this reading was on its way is newer.
+    this.offset = this.proven.at >= sentAt ? Math.max(offset, this.proven.offset) : offset;
     this.readAt = receivedAt;
+  }
+
+  /** The database has said this instant, in whatever answer: it is not behind it, and neither are we. */
+  reached(databaseNow: number): void {
+    const at = performance.now();
+    const offset = databaseNow - at;
+    if (offset <= this.offset) return;
+    this.proven = { offset, at };
+    this.offset = offset;
   }
 
   /** Milliseconds since the database was last heard; Infinity before the first time. */

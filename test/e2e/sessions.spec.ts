@@ -200,6 +200,17 @@ describe('somebody who knows the id of a session and guesses', () => {
   });
 });
 
+describe('when the database’s clock jumps ahead', () => {
+  it('the tokens of a login and of a refresh are good on the server that issued them, before any news', async () => {
+    await database.moveClock(5 * minute);
+    const first = await server.login('anna');
+    expect(await me(first)).toBe(200);
+
+    await database.moveClock(5 * minute);
+    expect(await me(await refreshed(first))).toBe(200);
+  });
+});
+
 describe('a logout', () => {
   it('ends the session at once', async () => {
     const pair = await server.login('anna');

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { CONFIG, type Config } from '../../config/config.js';
+import { DatabaseClock } from '../../database/database-clock.js';
 import { asKeyturnError } from '../../database/unavailable.js';
 import { ATTEMPT_COLUMNS, attemptValues, type Attempt } from '../login-history/attempt.js';
 import { firstRefreshToken, hashOf, type RefreshToken } from './refresh-token.js';
@@ -82,6 +83,7 @@ export class SessionStore {
   constructor(
     private readonly dataSource: DataSource,
     @Inject(CONFIG) private readonly config: Config,
+    private readonly clock: DatabaseClock,
   ) {}
 
   /** Begins a session of a user whose password was right, and records the login; undefined when it, or they, have just changed. */
@@ -165,7 +167,10 @@ export class SessionStore {
     const answer = await this.query<Row[] | [Row[], number]>(sql, parameters);
     const [first] = answer;
     const row = Array.isArray(first) ? first[0] : first;
-    return row && fromRow(row);
+    if (!row) return undefined;
+    // Its time goes into a token, and this server may be the first to judge that.
+    this.clock.reached(row.now.getTime());
+    return fromRow(row);
   }
 
   private async query<T>(sql: string, parameters: readonly unknown[]): Promise<T> {
