@@ -8,6 +8,7 @@ import { AuditProof1795000006000 } from './1795000006000-audit-proof.js';
 import { UserAdministration1795000007000 } from './1795000007000-user-administration.js';
 import { RestoreBackup1795000008000 } from './1795000008000-restore-backup.js';
 import { LoginHistory1795000009000 } from './1795000009000-login-history.js';
+import { Throttling1795000010000 } from './1795000010000-throttling.js';
 
 /** Every migration, oldest first: an explicit list, so that what runs is what was reviewed. */
 export const migrations = [
@@ -21,4 +22,5 @@ export const migrations = [
   UserAdministration1795000007000,
   RestoreBackup1795000008000,
   LoginHistory1795000009000,
+  Throttling1795000010000,
 ];

@@ -1,4 +1,4 @@
-import { Body, Controller, Get, Header, HttpCode, Post, Req } from '@nestjs/common';
+import { Body, Controller, Get, Header, HttpCode, Post, Req, Res } from '@nestjs/common';
 import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
 import { CurrentUser, Public, type AuthenticatedUser } from '../common/access.js';
@@ -6,6 +6,8 @@ import { loginBody, redeemBody, refreshBody } from './auth.schemas.js';
 import { AuthService, type TokenPair } from './auth.service.js';
 import { OneTimeCodes } from './codes/one-time-codes.js';
 import { deviceOf, type ClientRequest } from './login-history/attempt.js';
+import { DeviceCookie, type CookieReply } from './throttle/device-cookie.js';
+import { Throttle } from './throttle/throttle.js';
 
 /** Login for clients that keep their tokens themselves. */
 @ApiTags('auth')
@@ -14,17 +16,24 @@ export class AuthController {
   constructor(
     private readonly auth: AuthService,
     private readonly codes: OneTimeCodes,
+    private readonly devices: DeviceCookie,
+    private readonly throttle: Throttle,
   ) {}
 
   @Public()
   @Post('login')
   @HttpCode(200)
   @Header('cache-control', 'no-store')
-  login(
-    @Body({ schema: loginBody }) body: z.output<typeof loginBody>,
+  async login(
+    @Body({ schema: loginBody }) { username, password }: z.output<typeof loginBody>,
     @Req() request: ClientRequest,
+    @Res({ passthrough: true }) reply: CookieReply,
   ): Promise<TokenPair> {
-    return this.auth.login(body.username, body.password, deviceOf(request));
+    const { cookie } = request.headers;
+    const device = { ...deviceOf(request), knownDevice: this.devices.read(cookie) };
+    const pair = await this.auth.login(username, password, device);
+    await this.devices.write(reply, username, cookie);
+    return pair;
   }
 
   @Public()
@@ -59,6 +68,7 @@ export class AuthController {
     @Body({ schema: redeemBody }) body: z.output<typeof redeemBody>,
     @Req() request: ClientRequest,
   ): Promise<void> {
-    await this.codes.redeem(deviceOf(request), body);
+    const device = deviceOf(request);
+    await this.throttle.redemption(device.address, () => this.codes.redeem(device, body));
   }
 }

@@ -19,6 +19,10 @@ import { RouteRules } from './guard/route-rules.js';
 import { LoginRetention } from './login-history/login-retention.js';
 import { MetadataController } from './metadata.controller.js';
 import { RefreshSecret } from './session/refresh-secret.js';
+import { DeviceCookie } from './throttle/device-cookie.js';
+import { KeyedHash } from './throttle/keyed-hash.js';
+import { KnownDevices } from './throttle/known-devices.js';
+import { Throttle } from './throttle/throttle.js';
 import { AccessTokenVerifier } from './token/access-token-verifier.js';
 import { TokenIssuer } from './token/token-issuer.js';
 import { TokenSettings } from './token/token-settings.js';
@@ -42,6 +46,10 @@ import { VerifiedTokens } from './token/verified-tokens.js';
     AccessTokenVerifier,
     VerifiedTokens,
     AccessTokenStrategy,
+    KeyedHash,
+    KnownDevices,
+    DeviceCookie,
+    Throttle,
     LoginRetention,
     AuthService,
     SessionCookies,
@@ -50,6 +58,14 @@ import { VerifiedTokens } from './token/verified-tokens.js';
     RouteRules,
     { provide: APP_GUARD, useClass: AccessTokenGuard },
   ],
-  exports: [AccessTokenVerifier, AuthService, BrowserSession, OwnAccount, TokenSettings, UserAdministrationModule],
+  exports: [
+    AccessTokenVerifier,
+    AuthService,
+    BrowserSession,
+    OwnAccount,
+    Throttle,
+    TokenSettings,
+    UserAdministrationModule,
+  ],
 })
 export class AuthModule {}

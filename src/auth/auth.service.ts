@@ -15,10 +15,14 @@ import {
 import { RefreshSecret } from './session/refresh-secret.js';
 import { SessionMemory } from './session/session-memory.js';
 import { SessionStore, type OpenedSession, type SessionAtHand } from './session/session-store.js';
+import { Throttle } from './throttle/throttle.js';
 import { TokenIssuer } from './token/token-issuer.js';
 
 /** Where a login comes from. */
-export type Device = Omit<Attempt, 'username'>;
+export interface Device extends Omit<Attempt, 'username'> {
+  /** What it shows of having been logged in on before; nothing that lets anybody in. */
+  readonly knownDevice?: string | undefined;
+}
 
 /** The answer to a login or a refresh (RFC 6749 section 5.1). Times in seconds. */
 export interface TokenPair {
@@ -43,20 +47,13 @@ export class AuthService {
     private readonly refreshSecret: RefreshSecret,
     private readonly issuer: TokenIssuer,
     private readonly tally: Tally,
+    private readonly throttle: Throttle,
   ) {}
 
-  /** @throws KeyturnError `invalid_credentials`, `busy`, `signing_unavailable`, `database_unavailable` */
+  /** @throws KeyturnError `invalid_credentials`, `too_many_attempts`, `busy`, `signing_unavailable`, `database_unavailable` */
   async login(username: string, password: string, device: Device): Promise<TokenPair> {
     await this.issuer.refuseWhenSilent();
-    const attempt = { ...device, username };
-    const opened = await this.open(attempt, password);
-    if (!opened) {
-      const outcome = await this.history.recordRefusal(attempt);
-      this.tally.count('logins', outcome);
-      this.logger.log({ message: 'login refused', outcome, requestId: device.requestId });
-      throw new KeyturnError('invalid_credentials', 'The username or the password is wrong.');
-    }
-    const { session, token } = opened;
+    const { session, token } = await this.open({ ...device, username }, password);
     this.tally.count('logins', 'success');
     this.logger.log({ message: 'login', userId: session.userId, sessionId: session.id });
     return this.pair(session, token);
@@ -98,15 +95,22 @@ export class AuthService {
     return true;
   }
 
-  /** A session for whoever knows the password; undefined when nobody may come in by it. */
-  private async open(
-    attempt: Attempt & { readonly username: string },
-    password: string,
-  ): Promise<OpenedSession | undefined> {
+  /** A session for whoever knows the password. Who does not, or guesses too often, is written down. */
+  private async open(attempt: Device & { readonly username: string }, password: string): Promise<OpenedSession> {
     try {
-      return await this.sessions.open(await this.users.authenticate(attempt.username, password), attempt);
+      return await this.throttle.login(attempt, async () => {
+        const user = await this.users.authenticate(attempt.username, password);
+        const opened = await this.sessions.open(user, attempt);
+        if (!opened) throw new KeyturnError('invalid_credentials', 'The username or the password is wrong.');
+        return opened;
+      });
     } catch (error) {
-      if (error instanceof KeyturnError && error.code === 'invalid_credentials') return undefined;
+      if (!(error instanceof KeyturnError)) throw error;
+      const throttled = error.code === 'too_many_attempts';
+      if (!throttled && error.code !== 'invalid_credentials') throw error;
+      const outcome = await this.history.recordRefusal(attempt, throttled);
+      this.tally.count('logins', outcome);
+      this.logger.log({ message: 'login refused', outcome, requestId: attempt.requestId });
       throw error;
     }
   }

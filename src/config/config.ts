@@ -44,6 +44,12 @@ export interface Config {
   };
   readonly loginHistoryKeep: number;
   readonly firstAdministrator: { readonly username: string; readonly password: string } | undefined;
+  readonly throttling: {
+    readonly attempts: number;
+    readonly attemptsByName: number;
+    readonly interval: number;
+    readonly slowdown: number;
+  };
   readonly passwordHashConcurrency: number;
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'silent';
 }

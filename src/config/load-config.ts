@@ -146,6 +146,12 @@ function toConfig(values: SettingValues): Config {
     },
     firstAdministrator: username !== undefined && password !== undefined ? { username, password } : undefined,
     loginHistoryKeep: values.LOGIN_HISTORY_KEEP,
+    throttling: {
+      attempts: values.LOGIN_ATTEMPTS,
+      attemptsByName: values.LOGIN_ATTEMPTS_BY_NAME,
+      interval: values.LOGIN_ATTEMPT_INTERVAL,
+      slowdown: values.LOGIN_SLOWDOWN,
+    },
     passwordHashConcurrency: values.PASSWORD_HASH_CONCURRENCY,
     logLevel: values.LOG_LEVEL,
   };

@@ -195,6 +195,18 @@ export const SETTINGS = {
     'With KEYTURN_ADMIN_PASSWORD: the first administrator, made at the very first start. Never overwrites one that exists.',
   ),
   KEYTURN_ADMIN_PASSWORD: optional(z.string().min(1), 'Its password.', true),
+  LOGIN_ATTEMPTS: setting(
+    integer(1, 1_000_000),
+    '10',
+    'Wrong passwords at once for one name, existing or not, from one address (IPv6: one /64), or on one device that has logged in before; also wrong codes from one address, and wrong current passwords in one session. Then 429.',
+  ),
+  LOGIN_ATTEMPT_INTERVAL: setting(duration(1_000, 86_400_000), '1min', 'How long until one attempt more is allowed.'),
+  LOGIN_ATTEMPTS_BY_NAME: setting(
+    integer(1, 1_000_000),
+    '100',
+    'Wrong passwords at once for one name from all strangers together. Beyond, every stranger’s login with that name takes LOGIN_SLOWDOWN longer; none is refused.',
+  ),
+  LOGIN_SLOWDOWN: setting(duration(0, 10_000), '2s', 'How much longer.'),
   PASSWORD_HASH_CONCURRENCY: setting(integer(1, 64), '2', 'Password hashes computed at once; 19 MiB each.'),
 
   METRICS_TOKEN: optional(

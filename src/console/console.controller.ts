@@ -6,6 +6,7 @@ import { refuseCrossOrigin } from '../auth/browser/same-origin.js';
 import { OneTimeCodes } from '../auth/codes/one-time-codes.js';
 import { deviceOf, type ClientRequest } from '../auth/login-history/attempt.js';
 import { TokenSettings } from '../auth/token/token-settings.js';
+import { Throttle } from '../auth/throttle/throttle.js';
 import { Public } from '../common/access.js';
 import { KeyturnError } from '../common/errors.js';
 import { ACCEPTS_FORMS } from '../common/http/bodies.js';
@@ -35,6 +36,7 @@ export class ConsoleController {
   constructor(
     private readonly codes: OneTimeCodes,
     private readonly settings: TokenSettings,
+    private readonly throttle: Throttle,
   ) {}
 
   @Get()
@@ -81,11 +83,19 @@ export class ConsoleController {
   ): Promise<string> {
     refuseCrossOrigin(request, this.settings.origin);
     try {
-      await this.codes.redeem(deviceOf(request), form);
+      const device = deviceOf(request);
+      await this.throttle.redemption(device.address, () => this.codes.redeem(device, form));
     } catch (error) {
       if (
         !(error instanceof KeyturnError) ||
-        !['invalid_code', 'password_rejected', 'username_taken', 'validation_failed', 'busy'].includes(error.code)
+        ![
+          'invalid_code',
+          'password_rejected',
+          'username_taken',
+          'validation_failed',
+          'busy',
+          'too_many_attempts',
+        ].includes(error.code)
       )
         throw error;
       reply.status(400);

@@ -1025,6 +1025,30 @@ AS $function$
     $function$;
 COMMENT ON FUNCTION keyturn.same_pair(integer) IS 'Every version that holds the same key material: by thumbprint, or for HMAC, which has none, through renewed_from.';
 
+-- ## function keyturn.take_attempt(bytea,integer,keyturn.duration)
+CREATE OR REPLACE FUNCTION keyturn.take_attempt(bucket bytea, most integer, one_in keyturn.duration)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+        DECLARE
+          now_here timestamptz := keyturn.clock();
+          full_at timestamptz := now_here + most * one_in;
+          found_at timestamptz;
+        BEGIN
+          INSERT INTO keyturn.attempt_buckets AS b (bucket_hash, empty_at) VALUES (bucket, now_here + one_in)
+            ON CONFLICT ON CONSTRAINT pk_attempt_buckets DO UPDATE SET empty_at = greatest(b.empty_at, now_here) + one_in
+            WHERE greatest(b.empty_at, now_here) + one_in <= full_at;
+          IF FOUND THEN
+            RETURN 0;
+          END IF;
+          -- Our statement holds the row. Whatever it says, such as after the clock was set back: nobody waits for more than one measure.
+          SELECT least(empty_at, full_at) INTO found_at FROM keyturn.attempt_buckets WHERE bucket_hash = bucket;
+          RETURN greatest(1, ceil(extract(epoch FROM found_at + one_in - full_at)));
+        END $function$;
+COMMENT ON FUNCTION keyturn.take_attempt(bytea,integer,keyturn.duration) IS 'One attempt more, of at most so many at once and one more every one_in: 0 when it is allowed, and counted; otherwise in how many seconds the next one will be, and nothing is counted.';
+GRANT EXECUTE ON FUNCTION keyturn.take_attempt(bytea,integer,keyturn.duration) TO keyturn_app;
+
 -- ## function keyturn.take_change_lock()
 CREATE OR REPLACE FUNCTION keyturn.take_change_lock()
  RETURNS trigger
@@ -1046,6 +1070,21 @@ AS $function$
 COMMENT ON FUNCTION keyturn.verifying(timestamp with time zone,timestamp with time zone,timestamp with time zone) IS 'When tokens under a key are accepted: from its activation until it expires or is revoked. Empty for one that was revoked before.';
 GRANT EXECUTE ON FUNCTION keyturn.verifying(timestamp with time zone,timestamp with time zone,timestamp with time zone) TO keyturn_app;
 GRANT EXECUTE ON FUNCTION keyturn.verifying(timestamp with time zone,timestamp with time zone,timestamp with time zone) TO keyturn_auditor;
+
+-- ## table keyturn.attempt_buckets
+CREATE TABLE keyturn.attempt_buckets (
+  bucket_hash bytea NOT NULL,
+  empty_at timestamp with time zone NOT NULL,
+  CONSTRAINT ck_attempt_buckets_hash CHECK ((octet_length(bucket_hash) = 32)),
+  CONSTRAINT pk_attempt_buckets PRIMARY KEY (bucket_hash)
+);
+COMMENT ON TABLE keyturn.attempt_buckets IS 'Leaky buckets: each attempt at a password or a code pours one measure in, and one runs out every LOGIN_ATTEMPT_INTERVAL. An empty bucket is as good as none: its row is deleted.';
+COMMENT ON COLUMN keyturn.attempt_buckets.bucket_hash IS 'Whose attempts: HMAC-SHA-256 of a name and an address, a known device, a session, …, under a secret that the servers share. Nobody''s name or address can be read from it.';
+COMMENT ON COLUMN keyturn.attempt_buckets.empty_at IS 'When all will have run out; how full the bucket is, is how far that lies ahead.';
+CREATE INDEX ix_attempt_buckets_empty_at ON keyturn.attempt_buckets USING btree (empty_at);
+COMMENT ON INDEX keyturn.ix_attempt_buckets_empty_at IS 'Finds the empty ones.';
+GRANT DELETE, INSERT, SELECT ON keyturn.attempt_buckets TO keyturn_app;
+GRANT UPDATE (empty_at) ON keyturn.attempt_buckets TO keyturn_app;
 
 -- ## table keyturn.audit_checkpoints
 CREATE TABLE keyturn.audit_checkpoints (

@@ -116,7 +116,8 @@ describe('the login history', () => {
     };
     const known = await statements('emil');
     expect(known).toEqual([
-      expect.stringContaining('SELECT'),
+      expect.stringContaining('keyturn.take_attempt('),
+      expect.stringContaining('FROM "keyturn"."users"'),
       expect.stringContaining('INSERT INTO keyturn.login_events'),
     ]);
     expect([await statements('nobody'), await statements('carl')]).toEqual([known, known]);

@@ -89,6 +89,9 @@ export interface TestApp {
   close(): Promise<void>;
 }
 
+/** Tests log in by the hundred, many at once. A test of the throttle sets what it needs. */
+const UNTHROTTLED = { LOGIN_ATTEMPTS: '100000', LOGIN_ATTEMPTS_BY_NAME: '100000' } as const;
+
 /**
  * Neither the poll nor the cron comes by itself within a test: `hearNews()` and `tick()` are the poll and the cron. A test that wants the
  * poll sets KEY_POLL_INTERVAL.
@@ -113,6 +116,7 @@ export async function startTestApp({
     NODE_ENV: 'test',
     PORT: String(await freePort()),
     DATABASE_URL: database.urls.app,
+    ...UNTHROTTLED,
     ...(settings.KEY_POLL_INTERVAL === undefined && QUIET),
     ...settings,
     KEK: kek,

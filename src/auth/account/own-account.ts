@@ -8,6 +8,7 @@ import { UsersService } from '../../users/users.service.js';
 import { voidCodesOf } from '../codes/user-codes.js';
 import type { SessionView } from '../session/session-view.js';
 import { UserSessions } from '../session/user-sessions.js';
+import { Throttle } from '../throttle/throttle.js';
 
 export interface OwnSessionView extends SessionView {
   /** The one that asks. */
@@ -23,6 +24,7 @@ export class OwnAccount {
     private readonly dataSource: DataSource,
     private readonly users: UsersService,
     private readonly sessions: UserSessions,
+    private readonly throttle: Throttle,
   ) {}
 
   async listSessions({ id, sessionId }: AuthenticatedUser): Promise<readonly OwnSessionView[]> {
@@ -45,14 +47,14 @@ export class OwnAccount {
 
   /**
    * Wants the current password; every other session ends, and every code that was not redeemed.
-   * @throws KeyturnError `invalid_credentials`, `password_rejected`, `busy`
+   * @throws KeyturnError `invalid_credentials`, `too_many_attempts`, `password_rejected`, `busy`
    */
   async changePassword(
     { id, sessionId }: AuthenticatedUser,
     requestId: string,
     { currentPassword, newPassword }: { currentPassword: string; newPassword: string },
   ): Promise<void> {
-    const known = await this.users.reauthenticate(id, currentPassword);
+    const known = await this.throttle.reauthentication(sessionId, () => this.users.reauthenticate(id, currentPassword));
     const passwordHash = await this.users.hashNew(newPassword, known.username, 'newPassword');
     const ended = await inChange(this.dataSource, { userId: id, requestId }, async (manager) => {
       const user = await holdUser(manager, id);

@@ -13,7 +13,7 @@ export interface Attempt {
 export interface ClientRequest {
   readonly id: string;
   readonly ip: string;
-  readonly headers: { readonly 'user-agent'?: string };
+  readonly headers: { readonly 'user-agent'?: string; readonly cookie?: string | undefined };
 }
 
 /** Where a request comes from. */

@@ -5,7 +5,7 @@ import { hashOf } from '../codes/user-codes.js';
 import { ATTEMPT_COLUMNS, attemptValues, type Attempt } from './attempt.js';
 
 /** Why a login was refused: what the log and the counts may know, and no answer over HTTP. */
-type RefusedOutcome = 'wrong_password' | 'unknown_user' | 'disabled';
+type RefusedOutcome = 'wrong_password' | 'unknown_user' | 'disabled' | 'throttled';
 
 /**
  * `keyturn.login_events`, beside the successes, which are written with the session they begin. Never a password. Every method throws
@@ -18,17 +18,17 @@ export class LoginHistory {
   constructor(private readonly dataSource: DataSource) {}
 
   /**
-   * A login that was refused. Why, the database finds out, and tells us alone: one statement, the same for anybody, so that unknown,
-   * wrong and disabled take alike long.
+   * A login that was refused; `throttled`: before anything was compared. Why otherwise, the database finds out, and tells us alone: one
+   * statement, the same for anybody, so that unknown, wrong and disabled take alike long.
    */
-  async recordRefusal(attempt: Attempt): Promise<RefusedOutcome> {
+  async recordRefusal(attempt: Attempt, throttled: boolean): Promise<RefusedOutcome> {
     const [recorded] = await this.write<{ outcome: RefusedOutcome }>(
       `INSERT INTO keyturn.login_events (outcome, user_id, ${ATTEMPT_COLUMNS})
-       SELECT CASE WHEN u.id IS NULL THEN 'unknown_user' WHEN u.disabled_at IS NOT NULL THEN 'disabled' ELSE 'wrong_password' END,
+       SELECT CASE WHEN $5::boolean THEN 'throttled' WHEN u.id IS NULL THEN 'unknown_user' WHEN u.disabled_at IS NOT NULL THEN 'disabled' ELSE 'wrong_password' END,
          u.id, typed.username, $2, $3, $4
        FROM (VALUES ($1::text)) typed (username) LEFT JOIN keyturn.users u ON lower(u.username) = lower(typed.username)
        RETURNING outcome`,
-      attemptValues(attempt),
+      [...attemptValues(attempt), throttled],
     );
     if (!recorded) throw new Error('a refused login left no row');
     return recorded.outcome;
