@@ -117,6 +117,9 @@ const TABLES = `
     CONSTRAINT ck_signing_keys_revocation CHECK (
       (revoked_at IS NULL) = (revocation_reason IS NULL) AND revocation_reason <> ''
     ),
+    CONSTRAINT ck_signing_keys_superseded CHECK (
+      revocation_reason IS DISTINCT FROM 'superseded' OR signs AND retires_at = activates_at
+    ),
     CONSTRAINT ck_signing_keys_revoked_window CHECK (revoked_at IS NULL OR retires_at <= greatest(activates_at, revoked_at)),
     CONSTRAINT ck_signing_keys_destroyed CHECK (
       private_key_destroyed_at IS NULL OR coalesce(revoked_at <= private_key_destroyed_at, false)
@@ -149,7 +152,7 @@ const TABLES = `
   COMMENT ON COLUMN keyturn.signing_keys.max_token_ttl IS 'The longest life of a token signed with it.';
   COMMENT ON COLUMN keyturn.signing_keys.verify_tail IS 'How long, at least, tokens under it verify after it stopped signing.';
   COMMENT ON COLUMN keyturn.signing_keys.revoked_at IS 'When it was declared dead, stamped by the database. Final.';
-  COMMENT ON COLUMN keyturn.signing_keys.revocation_reason IS 'Why. The word superseded alone leaves its pair usable.';
+  COMMENT ON COLUMN keyturn.signing_keys.revocation_reason IS 'Why. The word superseded, for a key that never signed, alone leaves its pair usable.';
   COMMENT ON COLUMN keyturn.signing_keys.private_key_destroyed_at IS 'When the sealed private half was deleted.';
   COMMENT ON INDEX keyturn.ix_signing_keys_renewed_from IS 'Serves the foreign key and the search for rows of the same pair.';
   COMMENT ON INDEX keyturn.ix_signing_keys_thumbprint IS 'Finds every row that holds the same pair.';

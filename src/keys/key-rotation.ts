@@ -60,9 +60,10 @@ export class KeyRotation {
 
   /**
    * Declares a key dead everywhere, at once and for good. If it signed, the standby takes over in the same statement.
-   * @throws KeyturnError `not_found`, `key_change_refused`, `database_unavailable`
+   * @throws KeyturnError `validation_failed`, `not_found`, `key_change_refused`, `database_unavailable`
    */
   async revoke(actor: Actor, kid: string, reason: string): Promise<RevocationOutcome> {
+    refuseSuperseded(reason);
     const { at, generation } = await this.store.revoke(actor, kid, reason);
     const reach = await this.replicas.follow(generation, at, RECEIPT_PATIENCE_MS);
     const { keys, now } = await this.store.all();
@@ -70,4 +71,12 @@ export class KeyRotation {
     if (!revoked) throw new Error(`key ${kid} has gone`);
     return { at, revoked, signer: signerAmong(keys, now), reach };
   }
+}
+
+/** The word by which a displaced standby is known: its pair may come back. Whoever revokes a key means that it may not. */
+function refuseSuperseded(reason: string): void {
+  if (reason.trim() !== 'superseded') return;
+  const problem =
+    'superseded is what a replaced standby is called, and leaves the key pair usable: say why in other words';
+  throw new KeyturnError('validation_failed', `The reason ${problem}.`, { fields: [{ field: 'reason', problem }] });
 }

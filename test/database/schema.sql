@@ -1413,6 +1413,7 @@ END, false))),
   CONSTRAINT ck_signing_keys_renewed CHECK (((origin = 'renewed'::text) = (renewed_from IS NOT NULL))),
   CONSTRAINT ck_signing_keys_revocation CHECK ((((revoked_at IS NULL) = (revocation_reason IS NULL)) AND (revocation_reason <> ''::text))),
   CONSTRAINT ck_signing_keys_revoked_window CHECK (((revoked_at IS NULL) OR (retires_at <= GREATEST(activates_at, revoked_at)))),
+  CONSTRAINT ck_signing_keys_superseded CHECK (((revocation_reason IS DISTINCT FROM 'superseded'::text) OR (signs AND (retires_at = activates_at)))),
   CONSTRAINT ck_signing_keys_tail CHECK (((NOT signs) OR (expires_at >= (retires_at + (verify_tail)::interval)))),
   CONSTRAINT ck_signing_keys_thumbprint CHECK ((thumbprint ~ '^[A-Za-z0-9_-]{43}$'::text)),
   CONSTRAINT ck_signing_keys_verify_only CHECK ((signs OR ((origin = 'imported'::text) AND (retires_at = activates_at) AND (expires_at IS NOT NULL)))),
@@ -1440,7 +1441,7 @@ COMMENT ON COLUMN keyturn.signing_keys.lead IS 'How long it must be public befor
 COMMENT ON COLUMN keyturn.signing_keys.max_token_ttl IS 'The longest life of a token signed with it.';
 COMMENT ON COLUMN keyturn.signing_keys.verify_tail IS 'How long, at least, tokens under it verify after it stopped signing.';
 COMMENT ON COLUMN keyturn.signing_keys.revoked_at IS 'When it was declared dead, stamped by the database. Final.';
-COMMENT ON COLUMN keyturn.signing_keys.revocation_reason IS 'Why. The word superseded alone leaves its pair usable.';
+COMMENT ON COLUMN keyturn.signing_keys.revocation_reason IS 'Why. The word superseded, for a key that never signed, alone leaves its pair usable.';
 COMMENT ON COLUMN keyturn.signing_keys.private_key_destroyed_at IS 'When the sealed private half was deleted.';
 CREATE INDEX ix_signing_keys_live ON keyturn.signing_keys USING btree (expires_at);
 COMMENT ON INDEX keyturn.ix_signing_keys_live IS 'Keys that have not expired: what a replica loads.';

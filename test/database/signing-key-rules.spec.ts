@@ -510,8 +510,17 @@ describe('a revocation typed by hand', () => {
     const pair = await newPair();
     await bootstrapKey(app, { pair });
     await publishKey(app, { pair, renewedFrom: 1 });
-    await revoke(1, 'superseded');
-    expect((await key(2)).revoked_at).toBeNull();
+    await revoke(2, 'superseded');
+    expect((await key(1)).revoked_at).toBeNull();
+  });
+
+  it('as superseded is refused for a key that has signed: its pair would stay usable', async () => {
+    await bootstrapKey(app);
+    await publishKey(app);
+    expect(await refusal(revoke(1, 'superseded', superuser))).toBe(checkViolation);
+    await database.moveClock(31 * day);
+    expect(await refusal(revoke(1, 'superseded', superuser))).toBe(checkViolation);
+    expect(await refusal(revoke(2, 'superseded', superuser))).toBe(checkViolation);
   });
 
   it('bans its pair for ever', async () => {

@@ -113,6 +113,22 @@ describe('renewing', () => {
   });
 });
 
+describe('a revocation', () => {
+  it.each(['superseded', ' superseded '])('is not asked for with the word that bans nothing: %j', async (reason) => {
+    const standby = ring().standby()?.kid ?? '';
+    const answer = await post(`/keys/${standby}/revoke`, { reason });
+    expect([answer.status, answer.body]).toEqual([
+      400,
+      expect.objectContaining({
+        code: 'validation_failed',
+        detail: expect.stringContaining('leaves the key pair usable'),
+        errors: [expect.objectContaining({ field: 'reason' })],
+      }),
+    ]);
+    expect(ring().standby()?.kid).toBe(standby);
+  });
+});
+
 describe('a receipt', () => {
   it('says how many servers follow, and by when outside caches have forgotten the key', async () => {
     const standby = ring().standby()?.kid ?? '';
