@@ -1,20 +1,28 @@
-import { Controller, Get, Header, Inject } from '@nestjs/common';
+import { Controller, Get, Inject, Res } from '@nestjs/common';
 import { Public } from '../common/access.js';
 import { CONFIG, type Config } from '../config/config.js';
+import { KeyRefresh } from '../keys/ring/key-refresh.js';
 import { TokenSettings } from './token/token-settings.js';
 
-/** Authorization server metadata (RFC 8414): what a resource server needs to verify our tokens. */
+/** The part of a Fastify reply that a header needs. */
+interface Reply {
+  header(name: string, value: string): unknown;
+}
+
+/** Authorization server metadata (RFC 8414): what a resource server needs to verify our tokens. As new as JWKS. */
 @Public()
 @Controller('.well-known/oauth-authorization-server')
 export class MetadataController {
   constructor(
     private readonly settings: TokenSettings,
+    private readonly keys: KeyRefresh,
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
   @Get()
-  @Header('cache-control', 'public, max-age=3600')
-  metadata() {
+  metadata(@Res({ passthrough: true }) reply: Reply) {
+    const algorithms = new Set(this.keys.published().map(({ algorithm }) => algorithm));
+    reply.header('cache-control', `public, max-age=${Math.floor(this.config.keys.jwksMaxAge / 1_000)}`);
     const { issuer } = this.settings;
     return {
       issuer,
@@ -23,7 +31,7 @@ export class MetadataController {
       response_types_supported: [],
       grant_types_supported: [],
       service_documentation: `${issuer}/docs`,
-      access_token_signing_alg_values_supported: [this.config.keys.algorithm],
+      access_token_signing_alg_values_supported: [...algorithms],
     };
   }
 }

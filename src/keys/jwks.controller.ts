@@ -5,7 +5,7 @@ import { Public } from '../common/access.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { publicMembers } from './key-material.js';
 import { KeyRefresh } from './ring/key-refresh.js';
-import { KeyRing, type RingKey } from './ring/key-ring.js';
+import type { RingKey } from './ring/key-ring.js';
 
 /** The part of a Fastify reply that a 304 needs. */
 interface Reply {
@@ -19,8 +19,7 @@ interface Reply {
 export class JwksController {
   constructor(
     @Inject(CONFIG) private readonly config: Config,
-    private readonly ring: KeyRing,
-    private readonly refresh: KeyRefresh,
+    private readonly keys: KeyRefresh,
   ) {}
 
   @Get()
@@ -29,8 +28,7 @@ export class JwksController {
     @Headers('if-none-match') ifNoneMatch: string | undefined,
     @Res({ passthrough: true }) reply: Reply,
   ): JSONWebKeySet | undefined {
-    this.refresh.refuseWhenCutOff();
-    const body: JSONWebKeySet = { keys: this.ring.published().map(publicKey) };
+    const body: JSONWebKeySet = { keys: this.keys.published().map(publicKey) };
     const etag = `"${createHash('sha256').update(JSON.stringify(body)).digest('base64url').slice(0, 27)}"`;
     reply.header('etag', etag);
     reply.header('cache-control', `public, max-age=${Math.floor(this.config.keys.jwksMaxAge / 1_000)}`);

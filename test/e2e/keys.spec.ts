@@ -153,6 +153,34 @@ describe('the public keys', () => {
     expect(members(body)['issuer']).toBe(claims['iss']);
   });
 
+  it('are of the algorithms that the metadata names, also while the ring turns from one to another', async () => {
+    const algorithms = async (): Promise<unknown> =>
+      members((await world.server.ask('/.well-known/oauth-authorization-server')).body)[
+        'access_token_signing_alg_values_supported'
+      ];
+    expect(await algorithms()).toEqual(['RS256']);
+
+    await world.administer('/keys/replace-standby', { algorithm: 'ES256' });
+    await world.server.hearNews();
+
+    expect(await algorithms()).toEqual(['RS256', 'ES256']);
+    await world.administer('/keys/replace-standby', { algorithm: 'RS256' });
+    await world.server.hearNews();
+  });
+
+  it('are not said to be none while none was loaded', async () => {
+    world.server.app.get(KeyRing).generation = -1;
+    for (const path of ['/.well-known/jwks.json', '/.well-known/oauth-authorization-server']) {
+      const { status, headers, body } = await world.server.ask(path);
+      expect([status, members(body)['code']]).toEqual([503, 'keys_unavailable']);
+      expect(headers.get('retry-after')).toMatch(/^[1-9]\d*$/);
+      expect(headers.get('cache-control')).toBe('no-store');
+    }
+
+    await world.server.hearNews();
+    expect((await jwks()).status).toBe(200);
+  });
+
   it('are enough for a resource server in another language, before and after a rotation', async () => {
     const keys = createRemoteJWKSet(new URL(`${world.server.url}/.well-known/jwks.json`), { cooldownDuration: 0 });
     const options = { issuer: world.server.url, audience: world.server.url, typ: 'at+jwt', algorithms: ['RS256'] };

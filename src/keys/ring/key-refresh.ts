@@ -69,6 +69,17 @@ export class KeyRefresh {
     return found && this.usable(found);
   }
 
+  /**
+   * What others may verify with: pending, active and retiring keys that have a public half.
+   * @throws KeyturnError `keys_unavailable` when that cannot be known. That there are none would be believed, and cached.
+   */
+  published(): readonly RingKey[] {
+    this.refuseWhenCutOff();
+    if (this.ring.generation < 0)
+      throw new KeyturnError('keys_unavailable', 'No keys have been loaded yet.', { retryAfter: 2 });
+    return this.ring.published();
+  }
+
   /** Does the key verify at this moment? */
   verifiesNow(key: RingKey): boolean {
     return verifies(key, this.clock.now(), this.config.keys.clockSkew);
