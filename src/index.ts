@@ -12,6 +12,7 @@ export { CONFIG, type Config } from './config/config.js';
 export { ConfigModule } from './config/config.module.js';
 export { ConfigError, loadConfig } from './config/load-config.js';
 export { DatabaseModule } from './database/database.module.js';
+export { asKeyturnError } from './database/unavailable.js';
 export { openDatabase, type OpenDatabase } from './database/open-database.js';
 export { KeyRotation } from './keys/key-rotation.js';
 export { KeysModule } from './keys/keys.module.js';

@@ -12,6 +12,7 @@ import { addSecurityHeaders } from './common/http/security-headers.js';
 import { validationPipe } from './common/http/validation.pipe.js';
 import { Tally } from './common/tally.js';
 import type { Config } from './config/config.js';
+import { asKeyturnError } from './database/unavailable.js';
 import { describeApi } from './openapi.js';
 
 const HEADER_LIMIT = 16 * 1024;
@@ -39,7 +40,7 @@ export async function createServer(
     abortOnError: false,
   });
   limitBodies(app);
-  app.useGlobalFilters(new ProblemFilter(app.get(Tally)));
+  app.useGlobalFilters(new ProblemFilter(app.get(Tally), asKeyturnError));
   app.useGlobalPipes(validationPipe());
   addSecurityHeaders(adapter.getInstance(), app.get(TokenSettings).issuer.startsWith('https://'));
   describeApi(app);

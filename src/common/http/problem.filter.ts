@@ -1,5 +1,4 @@
 import { Catch, HttpException, Logger, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
-import { asKeyturnError } from '../../database/unavailable.js';
 import { ERROR_STATUS, KeyturnError, type ErrorCode } from '../errors.js';
 import { wantsPage, type NavigationHeaders } from './navigation.js';
 import { SeeOther } from './see-other.js';
@@ -66,9 +65,13 @@ const MALFORMED_BODY = new Set([
 export class ProblemFilter implements ExceptionFilter {
   private readonly logger = new Logger('Http');
 
-  /** @param page the same answer as HTML, for a person who waits for a page */
+  /**
+   * @param translate turns what others throw and we expect, such as a lost database, into a KeyturnError; the rest passes as it is
+   * @param page the same answer as HTML, for a person who waits for a page
+   */
   constructor(
     private readonly tally: Tally,
+    private readonly translate: (thrown: unknown) => unknown,
     private readonly page?: (problem: Problem) => string,
   ) {}
 
@@ -107,7 +110,7 @@ export class ProblemFilter implements ExceptionFilter {
   }
 
   private expected(thrown: unknown, request: Request): KeyturnError {
-    const error = asKeyturnError(thrown);
+    const error = this.translate(thrown);
     if (error instanceof KeyturnError) {
       if (ERROR_STATUS[error.code] >= 500)
         this.logger.error(`${error.code}: ${error.message} ${causeOf(error)}`.trim());
