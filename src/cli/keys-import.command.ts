@@ -1,5 +1,6 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { Command, InvalidArgumentError, Option } from 'commander';
+import { iso } from '../common/iso.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { ALGORITHMS } from '../config/settings.js';
 import type { FoundKey } from '../keys/exchange/found-key.js';
@@ -31,8 +32,6 @@ const instant = (text: string): number => {
   if (at === undefined) throw new InvalidArgumentError('A time is such as 2026-11-01 or 2026-11-01T09:30:00Z.');
   return at;
 };
-
-const iso = (at: number): string => new Date(at).toISOString();
 
 const HELP = `
 FILE is PEM (PKCS#1, PKCS#8, SEC1; SPKI for --verify-only), a JWK, a JWKS, or a keys.json list:

@@ -47,7 +47,7 @@ function readSettings(environment: Environment, problems: string[]): SettingValu
 }
 
 /** Rules between settings that hold everywhere (design of the key's life: lead ≥ C + R + σ, and tokens within L). */
-export function relationsBroken(values: SettingValues): string[] {
+function relationsBroken(values: SettingValues): string[] {
   const least = values.JWKS_MAX_AGE + values.KEY_REFRESH_BOUND + values.CLOCK_SKEW;
   const rules: readonly (readonly [boolean, string])[] = [
     [

@@ -27,7 +27,7 @@ export interface OpenDatabase {
 }
 
 /** The SQL that makes the roles, for a DBA and for messages. */
-export const ROLES_SQL = fileURLToPath(new URL('./roles.sql', import.meta.url));
+const ROLES_SQL = fileURLToPath(new URL('./roles.sql', import.meta.url));
 const OLDEST_POSTGRES = 14;
 
 /**

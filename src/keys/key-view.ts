@@ -1,3 +1,4 @@
+import { iso } from '../common/iso.js';
 import { stateOf, type Instant, type SigningKey } from './signing-key.js';
 
 /** A key as administrators see it, by HTTP and with `--json`. Times are ISO 8601 in UTC. */
@@ -17,8 +18,6 @@ export interface KeyView {
   readonly privateKeyDestroyedAt: string | null;
 }
 
-const iso = (instant: Instant | null): string | null => (instant === null ? null : new Date(instant).toISOString());
-
 export const viewKey = (key: SigningKey, now: Instant): KeyView => ({
   version: key.version,
   kid: key.kid,
@@ -26,8 +25,8 @@ export const viewKey = (key: SigningKey, now: Instant): KeyView => ({
   state: stateOf(key, now),
   origin: key.origin,
   activation: key.activation,
-  publishedAt: new Date(key.publishedAt).toISOString(),
-  activatesAt: new Date(key.activatesAt).toISOString(),
+  publishedAt: iso(key.publishedAt),
+  activatesAt: iso(key.activatesAt),
   retiresAt: iso(key.retiresAt),
   expiresAt: iso(key.expiresAt),
   revokedAt: iso(key.revokedAt),

@@ -2,6 +2,7 @@ import { Body, Controller, Get, HttpCode, Inject, Logger, Param, Post, Query, Re
 import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
 import { CurrentUser, FreshLogin, Roles, type AuthenticatedUser } from '../common/access.js';
+import { iso } from '../common/iso.js';
 import { Tally } from '../common/tally.js';
 import { CONFIG, type Config } from '../config/config.js';
 import type { Actor } from '../database/change.js';
@@ -54,7 +55,7 @@ export class KeysController {
     const actor = { userId: user.id, reason: body.reason, requestId: request.id };
     const { at, retired, activated, forced } = await this.rotation.rotate(actor, body);
     this.note('key rotated', activated.kid, actor);
-    return { retired: retired?.kid ?? null, activated: activated.kid, forced, at: new Date(at).toISOString() };
+    return { retired: retired?.kid ?? null, activated: activated.kid, forced, at: iso(at) };
   }
 
   @Get('plan')
@@ -63,7 +64,7 @@ export class KeysController {
   ): Promise<{ events: ForecastView[] }> {
     const { keys, now } = await this.store.all();
     const { events } = forecast(keys, this.config.keys, now, now + horizon);
-    return { events: events.map((event) => ({ ...event, at: new Date(event.at).toISOString() })) };
+    return { events: events.map((event) => ({ ...event, at: iso(event.at) })) };
   }
 
   @Post('replace-standby')
@@ -96,7 +97,7 @@ export class KeysController {
   private async replace(what: string, actor: Actor, source: Source): Promise<ReplacementView> {
     const { displaced, standby, takesOverAt } = await this.replacement.replaceStandby(actor, source);
     this.note(what, standby, actor);
-    return { displaced: displaced?.kid ?? null, standby, takesOverAt: new Date(takesOverAt).toISOString() };
+    return { displaced: displaced?.kid ?? null, standby, takesOverAt: iso(takesOverAt) };
   }
 
   @Post(':kid/revoke')

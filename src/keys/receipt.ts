@@ -1,3 +1,4 @@
+import { iso } from '../common/iso.js';
 import type { KeyPolicy } from '../config/config.js';
 import type { RevocationOutcome } from './key-rotation.js';
 
@@ -17,8 +18,6 @@ export interface Receipt {
   /** By then no cache that honours `max-age` shows the key any more. */
   readonly outsideCachesBy: string;
 }
-
-const iso = (instant: number): string => new Date(instant).toISOString();
 
 /** @param offlineLimit how long a server that is cut off goes on verifying, in milliseconds */
 export const receiptOf = (

@@ -4,7 +4,7 @@ import { ADMIN } from './roles.js';
 import { User } from './user.entity.js';
 
 /** May this user, read with the hash, log in and administer? */
-export const isAdministrator = ({ roles, disabledAt, passwordHash }: User): boolean =>
+const isAdministrator = ({ roles, disabledAt, passwordHash }: User): boolean =>
   roles.includes(ADMIN) && disabledAt === null && typeof passwordHash === 'string';
 
 /** Is there one who may log in and administer: at all, besides `except`, or this `id`? */

@@ -10,7 +10,7 @@ import { UsersService } from '../../users/users.service.js';
 import type { Attempt } from '../login-history/attempt.js';
 import { LoginHistory } from '../login-history/login-history.js';
 import { UserSessions } from '../session/user-sessions.js';
-import { hashOf, voidCodesOf } from './user-codes.js';
+import { hashOfCode, voidCodesOf } from './user-codes.js';
 
 export const SETUP_CODE_LIFE_MS = 30 * 60_000;
 
@@ -46,7 +46,7 @@ export class OneTimeCodes {
       await manager.query(
         `INSERT INTO keyturn.one_time_codes (code_hash, purpose, expires_at)
          VALUES ($1, 'setup', keyturn.clock() + make_interval(secs => $2))`,
-        [hashOf(code), SETUP_CODE_LIFE_MS / 1_000],
+        [hashOfCode(code), SETUP_CODE_LIFE_MS / 1_000],
       );
     });
     return code;
@@ -127,7 +127,7 @@ export class OneTimeCodes {
       >(
         `SELECT c.purpose, c.user_id, u.username FROM keyturn.one_time_codes c LEFT JOIN keyturn.users u ON u.id = c.user_id
          WHERE c.code_hash = $1 AND c.redeemed_at IS NULL AND c.expires_at > keyturn.clock() AND u.disabled_at IS NULL`,
-        [hashOf(code)],
+        [hashOfCode(code)],
       );
       if (!row || (row.purpose === 'setup' && (await this.users.hasAdministrator()))) return undefined;
       return { purpose: row.purpose, userId: row.user_id, username: row.username };
@@ -142,7 +142,7 @@ async function spend(manager: EntityManager, code: string): Promise<void> {
   const [, spent] = await manager.query<[unknown, number]>(
     `UPDATE keyturn.one_time_codes SET redeemed_at = keyturn.clock()
      WHERE code_hash = $1 AND redeemed_at IS NULL AND expires_at > keyturn.clock()`,
-    [hashOf(code)],
+    [hashOfCode(code)],
   );
   if (spent !== 1) throw noSuchCode();
 }

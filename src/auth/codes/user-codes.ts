@@ -14,7 +14,7 @@ export interface IssuedCode {
 }
 
 /** What is stored of a code. */
-export const hashOf = (code: string): Buffer => createHash('sha256').update(code).digest();
+export const hashOfCode = (code: string): Buffer => createHash('sha256').update(code).digest();
 
 /** A code that sets this user's password; earlier ones become worthless. Call it within inChange(). */
 export async function issueCodeFor(
@@ -28,7 +28,7 @@ export async function issueCodeFor(
   const expiresAt = now + LIFE_MS[purpose];
   await manager.query(
     'INSERT INTO keyturn.one_time_codes (code_hash, purpose, user_id, expires_at) VALUES ($1, $2, $3, $4)',
-    [hashOf(code), purpose, userId, new Date(expiresAt)],
+    [hashOfCode(code), purpose, userId, new Date(expiresAt)],
   );
   return { code, expiresAt };
 }

@@ -1,7 +1,7 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { asKeyturnError } from '../../database/unavailable.js';
-import { hashOf } from '../codes/user-codes.js';
+import { hashOfCode } from '../codes/user-codes.js';
 import { ATTEMPT_COLUMNS, attemptValues, type Attempt } from './attempt.js';
 
 /** Why a login was refused: what the log and the counts may know, and no answer over HTTP. */
@@ -42,7 +42,7 @@ export class LoginHistory {
        FROM keyturn.one_time_codes c JOIN keyturn.users u
          ON u.id = coalesce(c.user_id, (SELECT id FROM keyturn.users WHERE lower(username) = lower($1)))
        WHERE c.code_hash = $5`,
-      [...attemptValues(attempt), hashOf(code)],
+      [...attemptValues(attempt), hashOfCode(code)],
     );
     await recorded.catch((error: unknown) => {
       this.logger.error(

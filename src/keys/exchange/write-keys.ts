@@ -1,4 +1,5 @@
 import type { JWK } from 'jose';
+import { iso } from '../../common/iso.js';
 import type { KeyPolicy } from '../../config/config.js';
 import { publicMembers, verificationKey } from '../key-material.js';
 import { dueAfter } from '../plan-keys.js';
@@ -91,10 +92,10 @@ const spki = ({ algorithm, publicJwk, kid }: SigningKey): string => {
 const entry = (key: SigningKey, policy: KeyPolicy, now: Instant) => ({
   kid: key.kid,
   public_key: `${spki(key)}\n`,
-  created_at: new Date(Math.min(key.publishedAt, key.activatesAt)).toISOString(),
-  expires_at: new Date(plannedExpiry(key, policy, now)).toISOString(),
+  created_at: iso(Math.min(key.publishedAt, key.activatesAt)),
+  expires_at: iso(plannedExpiry(key, policy, now)),
 });
 
 /** When tokens under a key stop verifying; for one whose successor is not there yet, when that will be if nobody interferes. */
-export const plannedExpiry = (key: SigningKey, policy: KeyPolicy, now: Instant): Instant =>
+const plannedExpiry = (key: SigningKey, policy: KeyPolicy, now: Instant): Instant =>
   key.expiresAt ?? dueAfter(key, policy, now) + key.verifyTail;
