@@ -91,7 +91,7 @@ export class CheckpointSigner implements OnApplicationBootstrap {
       return true;
     }
     const claims = { ...head, iat: Math.floor(this.clock.now() / 1_000) };
-    await this.store.addCheckpoint(await this.vault.sign(claims, CHECKPOINT_TYP));
+    await this.store.addCheckpoint(await this.vault.sign(signer, claims, CHECKPOINT_TYP));
     // Ours, or that of the server that was faster.
     this.newestSigned = await this.store.newestCheckpoint();
     this.logger.log(`history ends at ${inWords(head)}, signed`);

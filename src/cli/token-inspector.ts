@@ -75,7 +75,7 @@ export class TokenInspector {
     const config = context.get<Config>(CONFIG);
     const [store, clock, news] = [context.get(SigningKeyStore), context.get(DatabaseClock), context.get(News)];
     const ring = new KeyRing(clock);
-    const vault = new SecretsOnly(context.get(KeySealing), ring, new JwtService({}));
+    const vault = new SecretsOnly(context.get(KeySealing), new JwtService({}));
     const refresh = new KeyRefresh(config, store, ring, vault, clock, context.get(Tally));
     const sessions = new SessionMemory(new SessionStore(context.get(DataSource), config, clock), clock, news);
     const verifier = new AccessTokenVerifier(TokenSettings.of(config), refresh, sessions, clock);

@@ -2,6 +2,7 @@ import { createServer as createTcpServer, type Server } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Controller, Get, Module, Post } from '@nestjs/common';
 import { CurrentUser, FreshLogin, Public, Roles, type AuthenticatedUser } from '../../src/common/access.js';
+import { KeyRing } from '../../src/keys/ring/key-ring.js';
 import { KeyVault } from '../../src/keys/vault/key-vault.js';
 import { exchange } from '../support/raw-http.js';
 import { members, PASSWORD, startTestApp, type Answer, type TestApp } from '../support/test-app.js';
@@ -393,11 +394,13 @@ describe('a token past its time', () => {
 });
 
 describe('a well-signed token', () => {
-  const signed = (claims: Readonly<Record<string, unknown>>): Promise<string> =>
-    server.app.get(KeyVault).sign(claims, 'at+jwt');
+  const signed = (claims: Readonly<Record<string, unknown>>, typ = 'at+jwt'): Promise<string> => {
+    const signer = server.app.get(KeyRing).signer();
+    return signer ? server.app.get(KeyVault).sign(signer, claims, typ) : Promise.reject(new Error('nothing signs'));
+  };
 
   it('of another type that we sign is no access token', async () => {
-    const token = await server.app.get(KeyVault).sign(readToken(clerk).claims, 'checkpoint+jwt');
+    const token = await signed(readToken(clerk).claims, 'checkpoint+jwt');
 
     expect(verdict(await reports(token))).toEqual(invalid);
   });

@@ -29,10 +29,15 @@ export class TokenIssuer {
    * @throws KeyturnError `signing_unavailable`, `database_unavailable`
    */
   async refuseWhenSilent(): Promise<void> {
-    if (this.vault.canSign()) return;
+    if (this.canSign()) return;
     // Another server may have made a key that we have not heard of yet.
     await this.refresh.load();
-    if (!this.vault.canSign()) throw noSigner();
+    if (!this.canSign()) throw noSigner();
+  }
+
+  private canSign(): boolean {
+    const signer = this.ring.signer();
+    return signer !== undefined && this.vault.canSign(signer);
   }
 
   /**
@@ -61,7 +66,7 @@ export class TokenIssuer {
       auth_time: Math.floor(session.createdAt / 1_000),
       roles: session.roles,
     };
-    return { accessToken: await this.vault.sign({ ...claims }, 'at+jwt'), expiresIn };
+    return { accessToken: await this.vault.sign(signer, { ...claims }, 'at+jwt'), expiresIn };
   }
 }
 

@@ -48,7 +48,6 @@ function begin() {
   const ring = new KeyRing(clock);
   const vault = new LocalKeyVault(
     new KeySealing(KeyEncryptionKeys.parse(KeyEncryptionKeys.newLine())),
-    ring,
     new JwtService({}),
   );
   const refresh = new KeyRefresh(

@@ -2,7 +2,7 @@ import type { KeyObject } from 'node:crypto';
 import { Injectable, Logger } from '@nestjs/common';
 import { JwtService } from '@nestjs/jwt';
 import { KeyturnError } from '../../common/errors.js';
-import { KeyRing } from '../ring/key-ring.js';
+import type { RingKey } from '../ring/key-ring.js';
 import type { KeySet } from '../signing-key-store.js';
 import type { Seal } from '../signing-key-writes.js';
 import { CannotOpen } from './key-encryption-keys.js';
@@ -18,7 +18,6 @@ export class LocalKeyVault extends KeyVault {
 
   constructor(
     private readonly sealing: KeySealing,
-    private readonly ring: KeyRing,
     private readonly jwt: JwtService,
   ) {
     super();
@@ -68,18 +67,14 @@ export class LocalKeyVault extends KeyVault {
     return key?.type === 'secret' ? key : undefined;
   }
 
-  canSign(): boolean {
-    const signer = this.ring.signer();
-    return signer !== undefined && this.opened.has(signer.version);
+  canSign({ version }: RingKey): boolean {
+    return this.opened.has(version);
   }
 
-  sign(claims: Claims, typ: string): Promise<string> {
-    const signer = this.ring.signer();
-    const privateKey = signer && this.opened.get(signer.version);
-    if (!signer || !privateKey) {
-      const why = signer
-        ? `${signer.kid} cannot be used here: ${signer.damage ?? 'its private half cannot be opened'}`
-        : 'no key is active';
+  sign(signer: RingKey, claims: Claims, typ: string): Promise<string> {
+    const privateKey = this.opened.get(signer.version);
+    if (!privateKey) {
+      const why = `${signer.kid} cannot be used here: ${signer.damage ?? 'its private half cannot be opened'}`;
       return Promise.reject(
         new KeyturnError('signing_unavailable', `No token can be signed at the moment: ${why}.`, { retryAfter: 5 }),
       );
