@@ -1,5 +1,5 @@
 -- Keyturn's four roles and the two schemas they meet in. Roles belong to the whole cluster, so they are not migrations.
--- Run once by the DBA, connected to Keyturn's database as a role that may create roles:
+-- Run once by the DBA, connected to Keyturn's database as its owner, with the right to create roles; a superuser need not be:
 --
 --   psql -d keyturn -v ON_ERROR_STOP=1 -f roles.sql
 --
@@ -10,6 +10,10 @@ DO $roles$
 DECLARE
   role_name text;
 BEGIN
+  IF NOT (SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = current_database()) THEN
+    RAISE EXCEPTION '% does not own the database %', current_user, current_database()
+      USING HINT = 'Run this as the owner of the database, who may create roles, or as a superuser.';
+  END IF;
   FOREACH role_name IN ARRAY ARRAY['keyturn_owner', 'keyturn_migrator', 'keyturn_app', 'keyturn_auditor'] LOOP
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role_name) THEN
       EXECUTE format('CREATE ROLE %I NOLOGIN', role_name);
@@ -46,15 +50,26 @@ $database$;
 
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
 
+-- Who gives a schema to keyturn_owner must be able to become it. A superuser is; whoever else runs this is for this block only.
 DO $schemas$
 DECLARE
   schema_name text;
+  becomes_owner boolean;
 BEGIN
+  -- From PostgreSQL 16 on, who made a role is a member of it, and may not become it for all that.
+  EXECUTE format('SELECT pg_has_role(%L, %L)', 'keyturn_owner',
+    CASE WHEN current_setting('server_version_num')::integer >= 160000 THEN 'SET' ELSE 'MEMBER' END) INTO becomes_owner;
+  IF NOT becomes_owner THEN
+    GRANT keyturn_owner TO CURRENT_USER;
+  END IF;
   FOREACH schema_name IN ARRAY ARRAY['keyturn', 'audit'] LOOP
     IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = schema_name) THEN
       EXECUTE format('CREATE SCHEMA %I', schema_name);
     END IF;
     EXECUTE format('ALTER SCHEMA %I OWNER TO keyturn_owner', schema_name);
   END LOOP;
+  IF NOT becomes_owner THEN
+    REVOKE keyturn_owner FROM CURRENT_USER;
+  END IF;
 END
 $schemas$;
