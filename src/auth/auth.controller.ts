@@ -6,7 +6,8 @@ import { loginBody, redeemBody, refreshBody } from './auth.schemas.js';
 import { AuthService, type TokenPair } from './auth.service.js';
 import { OneTimeCodes } from './codes/one-time-codes.js';
 import { deviceOf, type ClientRequest } from './login-history/attempt.js';
-import { DeviceCookie, type CookieReply } from './throttle/device-cookie.js';
+import type { CookieReply } from './browser/host-cookies.js';
+import { DeviceCookie } from './throttle/device-cookie.js';
 import { Throttle } from './throttle/throttle.js';
 
 /** Login for clients that keep their tokens themselves. */
@@ -29,10 +30,9 @@ export class AuthController {
     @Req() request: ClientRequest,
     @Res({ passthrough: true }) reply: CookieReply,
   ): Promise<TokenPair> {
-    const { cookie } = request.headers;
-    const device = { ...deviceOf(request), knownDevice: this.devices.read(cookie) };
+    const device = { ...deviceOf(request), knownDevice: this.devices.read(request) };
     const pair = await this.auth.login(username, password, device);
-    await this.devices.write(reply, username, cookie);
+    await this.devices.write(reply, username, request);
     return pair;
   }
 

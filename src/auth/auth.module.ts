@@ -12,6 +12,7 @@ import { AuthController } from './auth.controller.js';
 import { AuthService } from './auth.service.js';
 import { BrowserSession } from './browser/browser-session.js';
 import { BrowserSessionController } from './browser/browser-session.controller.js';
+import { HostCookies } from './browser/host-cookies.js';
 import { SessionCookies } from './browser/session-cookies.js';
 import { AccessTokenGuard } from './guard/access-token.guard.js';
 import { AccessTokenStrategy } from './guard/access-token.strategy.js';
@@ -46,6 +47,7 @@ import { VerifiedTokens } from './token/verified-tokens.js';
     AccessTokenVerifier,
     VerifiedTokens,
     AccessTokenStrategy,
+    HostCookies,
     KeyedHash,
     KnownDevices,
     DeviceCookie,

@@ -91,6 +91,8 @@ describe('a login in cookies', () => {
     expect(headers.getSetCookie().map(withoutSecrets)).toEqual([
       `${name}=…; Max-Age=900; Path=/; HttpOnly; SameSite=Strict`,
       `${name}-refresh=…; Max-Age=6047xx; Path=/; HttpOnly; SameSite=Strict`,
+      // Lets nobody in: attempts of its own, for a device that is known.
+      `${name}-device=…; Max-Age=34560000; Path=/; HttpOnly; SameSite=Strict`,
     ]);
   });
 
@@ -196,6 +198,7 @@ describe('cookies of a service', () => {
       expect(headers.getSetCookie().map(withoutSecrets)).toEqual([
         '__Host-keyturn=…; Max-Age=900; Path=/; HttpOnly; SameSite=Strict; Secure',
         '__Host-keyturn-refresh=…; Max-Age=6047xx; Path=/; HttpOnly; SameSite=Strict; Secure',
+        '__Host-keyturn-device=…; Max-Age=34560000; Path=/; HttpOnly; SameSite=Strict; Secure',
       ]);
     } finally {
       await other.close();

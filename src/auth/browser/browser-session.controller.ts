@@ -7,7 +7,7 @@ import type { TokenPair } from '../auth.service.js';
 import { TokenSettings } from '../token/token-settings.js';
 import { BrowserSession, type BrowserRequest } from './browser-session.js';
 import { wantSameOrigin, type OriginRequest } from './same-origin.js';
-import type { CookieReply } from './session-cookies.js';
+import type { CookieReply } from './host-cookies.js';
 
 type Request = BrowserRequest & OriginRequest;
 

@@ -3,7 +3,9 @@ import { KeyturnError } from '../../common/errors.js';
 import { AuthService, type TokenPair } from '../auth.service.js';
 import { deviceOf, type ClientRequest } from '../login-history/attempt.js';
 import { AccessTokenVerifier, TokenRefused } from '../token/access-token-verifier.js';
-import { SessionCookies, type CookieReply, type CookieRequest } from './session-cookies.js';
+import { DeviceCookie } from '../throttle/device-cookie.js';
+import type { CookieReply, CookieRequest } from './host-cookies.js';
+import { SessionCookies } from './session-cookies.js';
 
 export type BrowserRequest = ClientRequest & CookieRequest;
 
@@ -13,6 +15,7 @@ export class BrowserSession {
   constructor(
     private readonly auth: AuthService,
     private readonly cookies: SessionCookies,
+    private readonly devices: DeviceCookie,
     private readonly verifier: AccessTokenVerifier,
   ) {}
 
@@ -21,9 +24,11 @@ export class BrowserSession {
    * @throws KeyturnError as {@link AuthService.login}
    */
   async begin(username: string, password: string, request: BrowserRequest, reply: CookieReply): Promise<TokenPair> {
-    const pair = await this.auth.login(username, password, deviceOf(request));
+    const device = { ...deviceOf(request), knownDevice: this.devices.read(request) };
+    const pair = await this.auth.login(username, password, device);
     await this.endSessionOf(request);
     this.cookies.write(reply, pair);
+    await this.devices.write(reply, username, request);
     return pair;
   }
 
