@@ -88,12 +88,19 @@ export class Replicas {
   /**
    * Waits until every live replica knows of the key event `generation`, at most `patience` milliseconds.
    * @param since when the change happened, by the database's clock
+   * @throws KeyturnError `database_unavailable`
    */
   async follow(generation: number, since: number, patience: number): Promise<Reach> {
     const until = performance.now() + patience;
     for (;;) {
-      const reach = await this.reach(generation, since);
-      if (reach.silent.length === 0 || performance.now() >= until) return reach;
+      const patient = performance.now() < until;
+      try {
+        const reach = await this.reach(generation, since);
+        if (reach.silent.length === 0 || !patient) return reach;
+      } catch (error) {
+        // What has happened has happened: a connection lost while waiting for the others' word is no reason to call it failed.
+        if (!patient) throw asKeyturnError(error);
+      }
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
   }

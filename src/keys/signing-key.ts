@@ -41,9 +41,12 @@ export interface SigningKey {
 
 type Lifetime = Pick<SigningKey, 'activatesAt' | 'retiresAt' | 'expiresAt' | 'revokedAt'>;
 
-/** The state of a key at an instant. The same rule as `keyturn.key_state` in SQL. */
+/**
+ * The state of a key now or later. The same rule as `keyturn.key_state` in SQL, which also looks back: here a revoked key is dead even
+ * when the clock was set back since, or is behind on this server.
+ */
 export function stateOf(key: Lifetime, now: Instant): KeyState {
-  if (key.revokedAt !== null && key.revokedAt <= now) return 'revoked';
+  if (key.revokedAt !== null) return 'revoked';
   if (now < key.activatesAt) return 'pending';
   if (key.retiresAt === null || now < key.retiresAt) return 'active';
   if (key.expiresAt === null || now < key.expiresAt) return 'retiring';

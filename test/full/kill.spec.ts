@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { ClientBase } from 'pg';
 import { allKeys } from '../support/signing-keys.js';
+import { seed } from '../support/seed.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import {
   administrator,
@@ -45,9 +46,6 @@ function randomFrom(seed: number): () => number {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   };
 }
-
-const seed = Number(process.env['KEYTURN_TEST_SEED'] ?? Date.now() % 1_000_000);
-say(`KEYTURN_TEST_SEED=${seed}`);
 
 async function rotateWithoutEnd(server: Keyturn, token: string): Promise<void> {
   while (server.isRunning()) if ((await rotate(server.url, token, { force: true })).status === 0) await pause(5);

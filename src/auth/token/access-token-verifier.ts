@@ -89,6 +89,7 @@ export class AccessTokenVerifier {
     const issuedAt = iat * 1_000;
     const end = key.signs ? (key.retiresAt ?? Infinity) + this.settings.refreshBound + skew : (key.expiresAt ?? 0);
     // Seconds are cut off downwards in `iat`, so a token of the key's first second seems up to one second older.
+    if (issuedAt > end && issuedAt <= now + skew) this.keys.refuseWhenWindowMayHaveMoved(key);
     if (issuedAt < key.activatesAt - skew - 1_000 || issuedAt > end) throw new TokenRefused('outside_key_window');
     if ((exp - iat) * 1_000 > key.maxTokenTtl || exp <= iat) throw new TokenRefused('lifetime');
     if (issuedAt > now + skew) throw new TokenRefused('issued_in_the_future');

@@ -91,6 +91,15 @@ export class KeyRefresh {
     throw new KeyturnError('keys_unavailable', 'Keys cannot be checked at the moment.', { retryAfter: 2 });
   }
 
+  /**
+   * The end of a key's window may have moved while it still lay ahead.
+   * @throws KeyturnError `keys_unavailable` when nothing was heard of the database since
+   */
+  refuseWhenWindowMayHaveMoved({ retiresAt }: RingKey): void {
+    if (retiresAt === null || retiresAt < this.clock.now() - this.clock.silence()) return;
+    throw new KeyturnError('keys_unavailable', 'Keys cannot be checked at the moment.', { retryAfter: 2 });
+  }
+
   private usable(key: RingKey): RingKey | undefined {
     if (!this.verifiesNow(key)) return undefined;
     if (key.verificationKey) return key;

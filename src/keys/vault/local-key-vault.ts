@@ -14,6 +14,8 @@ import { KeyVault, type Claims } from './key-vault.js';
 export class LocalKeyVault extends KeyVault {
   private readonly logger = new Logger('KeyVault');
   private opened: ReadonlyMap<number, KeyObject> = new Map();
+  /** What each of those was opened from: another database, restored under a running server, has other halves of the same version. */
+  private sources: ReadonlyMap<number, Buffer> = new Map();
   private troubles: ReadonlyMap<number, string> = new Map();
 
   constructor(
@@ -26,11 +28,14 @@ export class LocalKeyVault extends KeyVault {
   /** Opens what is new; what cannot be opened is remembered, said once, and does not sign. */
   load({ keys }: KeySet): void {
     const opened = new Map<number, KeyObject>();
+    const sources = new Map<number, Buffer>();
     const troubles = new Map<number, string>();
     for (const { key, sealed } of keys) {
       if (!sealed || key.revokedAt !== null) continue;
       try {
-        opened.set(key.version, this.opened.get(key.version) ?? this.sealing.open(key, sealed));
+        const known = this.sources.get(key.version)?.equals(sealed.sealed) && this.opened.get(key.version);
+        opened.set(key.version, known || this.sealing.open(key, sealed));
+        sources.set(key.version, sealed.sealed);
       } catch (error) {
         if (!(error instanceof CannotOpen)) throw error;
         troubles.set(key.version, error.message);
@@ -39,6 +44,7 @@ export class LocalKeyVault extends KeyVault {
       }
     }
     this.opened = opened;
+    this.sources = sources;
     this.troubles = troubles;
   }
 
