@@ -46,6 +46,15 @@ describe('the database’s clock', () => {
     expect(clock.now()).toBeLessThan(said - minute);
   });
 
+  it('tells the time of an answer at once, and breaks the silence when all of it is known', () => {
+    const clock = new DatabaseClock();
+    const sentAt = performance.now();
+    clock.observe(1_000_000, sentAt, sentAt);
+    expect(clock.silence()).toBe(Infinity);
+    clock.followed(sentAt);
+    expect(clock.silence()).toBeLessThan(10_000);
+  });
+
   it('says nothing of silence when an instant comes by the way', () => {
     const clock = new DatabaseClock();
     clock.reached(jumped(clock.now()));

@@ -8,7 +8,8 @@ import { Injectable } from '@nestjs/common';
 export class DatabaseClock {
   /** Database time minus monotonic time; before the first reading, this machine's own opinion. */
   private offset = Date.now() - performance.now();
-  private readAt: number | undefined;
+  /** When the database was last asked and all that it told is known here (monotonic). */
+  private followedAt: number | undefined;
   /** The offset that an instant said by the way has proven to be the least, and when (monotonic). */
   private proven = { offset: -Infinity, at: -Infinity };
 
@@ -25,7 +26,11 @@ export class DatabaseClock {
     const offset = databaseNow - (sentAt + receivedAt) / 2;
     // What was said while this reading was on its way is newer.
     this.offset = this.proven.at >= sentAt ? Math.max(offset, this.proven.offset) : offset;
-    this.readAt = receivedAt;
+  }
+
+  /** All that the database had to tell at this moment, by the monotonic timer, is known here. An answer alone is not enough. */
+  followed(askedAt: number): void {
+    this.followedAt = askedAt;
   }
 
   /** The database has said this instant, in whatever answer: it is not behind it, and neither are we. */
@@ -37,9 +42,9 @@ export class DatabaseClock {
     this.offset = offset;
   }
 
-  /** Milliseconds since the database was last heard; Infinity before the first time. */
+  /** Milliseconds for which the database may have told more than is known here; Infinity before the first time. */
   silence(): number {
-    return this.readAt === undefined ? Infinity : performance.now() - this.readAt;
+    return this.followedAt === undefined ? Infinity : performance.now() - this.followedAt;
   }
 
   /** How far this machine's wall clock runs ahead of the database's, in milliseconds. */

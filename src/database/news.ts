@@ -82,6 +82,8 @@ export class News implements OnApplicationShutdown {
       missed: rewound || row.missed || gap > LONGEST_GAP_MS,
     };
     for (const listener of this.listeners) await listener(item);
+    // Not before: a server that comes back after it was cut off must not judge by what it knew.
+    this.clock.followed(sentAt);
     this.place = row;
   }
 

@@ -24,15 +24,19 @@ export const receiptOf = (
   { at, revoked, signer, reach }: RevocationOutcome,
   policy: Pick<KeyPolicy, 'jwksMaxAge'>,
   offlineLimit: number,
-): Receipt => ({
-  revoked: revoked.kid,
-  signer: signer?.kid ?? null,
-  at: iso(at),
-  replicas: {
-    live: reach.live,
-    following: reach.following,
-    afterMilliseconds: reach.after,
-    silent: reach.silent.map(({ id, lastSeenAt }) => ({ id, verifiesAtMostUntil: iso(lastSeenAt + offlineLimit) })),
-  },
-  outsideCachesBy: iso(at + policy.jwksMaxAge),
-});
+): Receipt => {
+  // Whatever a silent server last heard of the database, it was before we looked.
+  const verifiesAtMostUntil = iso(at + reach.after + offlineLimit);
+  return {
+    revoked: revoked.kid,
+    signer: signer?.kid ?? null,
+    at: iso(at),
+    replicas: {
+      live: reach.live,
+      following: reach.following,
+      afterMilliseconds: reach.after,
+      silent: reach.silent.map((id) => ({ id, verifiesAtMostUntil })),
+    },
+    outsideCachesBy: iso(at + policy.jwksMaxAge),
+  };
+};

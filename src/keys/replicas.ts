@@ -52,18 +52,12 @@ export class Replica implements OnApplicationShutdown {
   }
 }
 
-/** A server that has not followed: cut off, or slow. */
-export interface SilentReplica {
-  readonly id: string;
-  /** Milliseconds since 1970, by the database's clock. */
-  readonly lastSeenAt: number;
-}
-
 /** How far the servers that are up have followed a change. */
 export interface Reach {
   readonly live: number;
   readonly following: number;
-  readonly silent: readonly SilentReplica[];
+  /** Ids of those that have not: cut off, or slow. */
+  readonly silent: readonly string[];
   /** Milliseconds from the change until this was known. */
   readonly after: number;
 }
@@ -133,13 +127,11 @@ export class Replicas {
   }
 
   private async reach(generation: number, since: number): Promise<Reach> {
-    const rows = await this.dataSource.query<{ id: string; follows: boolean; last_seen_at: Date; now: Date }[]>(
-      `SELECT id, generation >= $1 AS follows, last_seen_at, keyturn.clock() AS now FROM keyturn.replicas WHERE ${LIVE} ORDER BY started_at`,
+    const rows = await this.dataSource.query<{ id: string; follows: boolean; now: Date }[]>(
+      `SELECT id, generation >= $1 AS follows, keyturn.clock() AS now FROM keyturn.replicas WHERE ${LIVE} ORDER BY started_at`,
       [generation],
     );
-    const silent = rows
-      .filter((row) => !row.follows)
-      .map((row) => ({ id: row.id, lastSeenAt: row.last_seen_at.getTime() }));
+    const silent = rows.filter((row) => !row.follows).map(({ id }) => id);
     const after = Math.max(0, (rows[0]?.now.getTime() ?? since) - since);
     return { live: rows.length, following: rows.length - silent.length, silent, after };
   }

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Client } from 'pg';
 import { SessionMemory } from '../../src/auth/session/session-memory.js';
+import { DatabaseClock } from '../../src/database/database-clock.js';
 import { News } from '../../src/database/news.js';
 import { startTestApp, type TestApp, type TestTokenPair } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
@@ -44,6 +45,17 @@ async function known(username = 'anna'): Promise<TestTokenPair> {
 }
 
 describe('a server that was cut off and is back', () => {
+  it('counts as cut off until it knows all that it was told', async () => {
+    const clock = there.app.get(DatabaseClock);
+    let silence = 0;
+    there.app.get(News).subscribe(() => void (silence = clock.silence()));
+    clock.followed(performance.now() - 10 * minute);
+
+    await there.hearNews();
+
+    expect([silence >= 10 * minute, clock.silence() < 10 * minute]).toEqual([true, true]);
+  });
+
   it('hears of a session that ended meanwhile, however long ago', async () => {
     const pair = await known();
 

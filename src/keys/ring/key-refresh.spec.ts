@@ -45,6 +45,7 @@ function begin() {
   }
   const clock = new DatabaseClock();
   clock.observe(Date.UTC(2026, 10, 1), performance.now(), performance.now());
+  clock.followed(performance.now());
   const ring = new KeyRing(clock);
   const vault = new LocalKeyVault(
     new KeySealing(KeyEncryptionKeys.parse(KeyEncryptionKeys.newLine())),

@@ -128,8 +128,9 @@ export class RingWorld {
 
   setClock({ app, drift, silence }: RingServer): void {
     const now = performance.now();
-    // The middle of both is now: the reading is exact, and old.
-    app.app.get(DatabaseClock).observe(Date.now() + this.shift + drift, now + silence, now - silence);
+    const clock = app.app.get(DatabaseClock);
+    clock.observe(Date.now() + this.shift + drift, now, now);
+    clock.followed(now - silence);
   }
 
   /** Somebody logs in at this server. @returns what is wrong with the token that they get */
