@@ -115,6 +115,8 @@ const SESSIONS = `
     CONSTRAINT ck_sessions_user_agent CHECK (char_length(user_agent) <= 256)
   );
   CREATE INDEX ix_sessions_user_id ON keyturn.sessions (user_id, created_at);
+  CREATE INDEX ix_sessions_expires_at ON keyturn.sessions (expires_at);
+  CREATE INDEX ix_sessions_ended_at ON keyturn.sessions (ended_at) WHERE ended_at IS NOT NULL;
   CREATE INDEX ix_sessions_ended_in ON keyturn.sessions (ended_in) WHERE ended_in IS NOT NULL;
 
   COMMENT ON TABLE keyturn.sessions IS 'One login each, with its family of refresh tokens. A token lives no longer than its session.';
@@ -133,6 +135,8 @@ const SESSIONS = `
   COMMENT ON COLUMN keyturn.sessions.user_agent IS 'What the client called itself at login.';
   COMMENT ON COLUMN keyturn.sessions.address IS 'Where the login came from.';
   COMMENT ON INDEX keyturn.ix_sessions_user_id IS 'A user''s sessions; serves the foreign key.';
+  COMMENT ON INDEX keyturn.ix_sessions_expires_at IS 'Finds those whose rows may go.';
+  COMMENT ON INDEX keyturn.ix_sessions_ended_at IS 'Finds those whose rows may go before their limit.';
   COMMENT ON INDEX keyturn.ix_sessions_ended_in IS 'What the poll asks for: sessions that ended since it asked last.';
 
   CREATE FUNCTION keyturn.guard_session() RETURNS trigger

@@ -51,7 +51,7 @@ const LOG = `
     CONSTRAINT ck_audit_log_prev_hash CHECK (prev_hash ~ '^[0-9a-f]{64}$'),
     CONSTRAINT ck_audit_log_event CHECK (event IN (
       'bootstrapped', 'published', 'scheduled', 'taken_over_early', 'taken_over_forced', 'taken_over_by_emergency', 'renewed',
-      'imported', 'superseded', 'revoked', 'private_half_destroyed', 'resealed', 'restored',
+      'imported', 'superseded', 'revoked', 'private_half_destroyed', 'resealed', 'restored', 'reconciled',
       'user_created', 'user_roles_changed', 'user_disabled', 'user_enabled', 'user_reset', 'user_changed', 'user_erased'
     ))
   );

@@ -8,6 +8,7 @@ import { keysImportCommand } from './cli/keys-import.command.js';
 import { keysBackupCommand, keysRestoreCommand } from './cli/keys-backup.commands.js';
 import { keysListCommand } from './cli/keys-list.command.js';
 import { keysPlanCommand } from './cli/keys-plan.command.js';
+import { keysReconcileCommand } from './cli/keys-reconcile.command.js';
 import { keysRenewCommand, keysReplaceStandbyCommand } from './cli/keys-replace.commands.js';
 import { keysResealCommand } from './cli/keys-reseal.command.js';
 import { keysRevokeCommand } from './cli/keys-revoke.command.js';
@@ -51,6 +52,7 @@ const program = new Command('keyturn')
       keysResealCommand(),
       keysBackupCommand(),
       keysRestoreCommand(),
+      keysReconcileCommand(),
     ]),
   )
   .addCommand(

@@ -20,6 +20,7 @@ import { RouteRules } from './guard/route-rules.js';
 import { LoginRetention } from './login-history/login-retention.js';
 import { MetadataController } from './metadata.controller.js';
 import { RefreshSecret } from './session/refresh-secret.js';
+import { SessionRetention } from './session/session-retention.js';
 import { DeviceCookie } from './throttle/device-cookie.js';
 import { KeyedHash } from './throttle/keyed-hash.js';
 import { KnownDevices } from './throttle/known-devices.js';
@@ -53,6 +54,7 @@ import { VerifiedTokens } from './token/verified-tokens.js';
     DeviceCookie,
     Throttle,
     LoginRetention,
+    SessionRetention,
     AuthService,
     SessionCookies,
     BrowserSession,

@@ -41,6 +41,7 @@ export interface Config {
     readonly idleTimeout: number;
     readonly maxAge: number;
     readonly refreshGrace: number;
+    readonly keep: number;
   };
   readonly loginHistoryKeep: number;
   readonly firstAdministrator: { readonly username: string; readonly password: string } | undefined;

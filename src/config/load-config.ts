@@ -143,6 +143,7 @@ function toConfig(values: SettingValues): Config {
       idleTimeout: values.SESSION_IDLE_TIMEOUT,
       maxAge: values.SESSION_MAX_AGE,
       refreshGrace: values.REFRESH_GRACE,
+      keep: values.SESSION_KEEP,
     },
     firstAdministrator: username !== undefined && password !== undefined ? { username, password } : undefined,
     loginHistoryKeep: values.LOGIN_HISTORY_KEEP,

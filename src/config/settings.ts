@@ -185,6 +185,11 @@ export const SETTINGS = {
     '10s',
     'How long a spent refresh token gets the same successor again, for a client that lost the answer.',
   ),
+  SESSION_KEEP: setting(
+    duration(2 * 86_400_000),
+    '30d',
+    'How long rows of sessions stay that ended or reached their limit, and of one-time codes that ran out; then they are deleted.',
+  ),
   LOGIN_HISTORY_KEEP: setting(
     duration(30 * 86_400_000),
     '400d',

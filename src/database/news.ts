@@ -14,6 +14,10 @@ export interface NewsItem {
   readonly endedSessions: readonly string[];
   /** History is not the one that it was: a backup was restored. Implies `missed`. */
   readonly rewound: boolean;
+  /** The database is an older copy of itself, which must be reconciled. Implies `missed`. */
+  readonly restored: boolean;
+  /** When all was told last, by the database's clock, in milliseconds since 1970; 0: never yet. */
+  readonly lastHeardAt: number;
   /** Not all that happened is told: nothing remembered is worth anything. */
   readonly missed: boolean;
 }
@@ -30,6 +34,7 @@ interface Row {
   readonly ended_sessions: string[];
   readonly rewound: boolean;
   readonly missed: boolean;
+  readonly restored: boolean;
 }
 
 /** Where the last answer ended. */
@@ -79,7 +84,9 @@ export class News implements OnApplicationShutdown {
       changedUsers: row.changed_users,
       endedSessions: row.ended_sessions,
       rewound,
-      missed: rewound || row.missed || gap > LONGEST_GAP_MS,
+      restored: rewound || row.restored,
+      missed: rewound || row.restored || row.missed || gap > LONGEST_GAP_MS,
+      lastHeardAt: since?.clock.getTime() ?? 0,
     };
     for (const listener of this.listeners) await listener(item);
     // Not before: a server that comes back after it was cut off must not judge by what it knew.

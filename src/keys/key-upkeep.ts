@@ -6,6 +6,7 @@ import { DatabaseClock } from '../database/database-clock.js';
 import { News } from '../database/news.js';
 import { brokenBySettings } from './forecast.js';
 import { KeyTick } from './key-tick.js';
+import { Reconciliation } from './reconciliation.js';
 import { Replica } from './replicas.js';
 import { KeyRefresh } from './ring/key-refresh.js';
 import { KeyRing } from './ring/key-ring.js';
@@ -33,9 +34,14 @@ export class KeyUpkeep implements OnApplicationBootstrap {
     private readonly replica: Replica,
     private readonly store: SigningKeyStore,
     private readonly clock: DatabaseClock,
+    private readonly reconciliation: Reconciliation,
   ) {}
 
   async onApplicationBootstrap(): Promise<void> {
+    // Before anything is made of these rows, and of every news first.
+    this.news.subscribe(async ({ restored, lastHeardAt }) => {
+      if (restored) await this.reconciliation.unlessDone(lastHeardAt);
+    });
     await this.news.check();
     await this.refuseSettingsThatKeysForbid();
     await this.tick.runAndReport();

@@ -649,6 +649,16 @@ COMMENT ON FUNCTION keyturn.in_words(timestamp with time zone) IS 'An instant as
 GRANT EXECUTE ON FUNCTION keyturn.in_words(timestamp with time zone) TO keyturn_app;
 GRANT EXECUTE ON FUNCTION keyturn.in_words(timestamp with time zone) TO keyturn_auditor;
 
+-- ## function keyturn.is_restored()
+CREATE OR REPLACE FUNCTION keyturn.is_restored()
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$ SELECT NOT EXISTS (SELECT FROM keyturn.incarnation WHERE xmin = written_by::xid) $function$;
+COMMENT ON FUNCTION keyturn.is_restored() IS 'Do these rows come from a dump (or logical replication), and was that not reconciled since? A physical copy does not know.';
+GRANT EXECUTE ON FUNCTION keyturn.is_restored() TO keyturn_app;
+
 -- ## function keyturn.jws_part(text,integer)
 CREATE OR REPLACE FUNCTION keyturn.jws_part(jws text, part integer)
  RETURNS jsonb
@@ -815,7 +825,7 @@ AS $function$
 COMMENT ON FUNCTION keyturn.mend_signing_windows() IS 'After any statement, by whoever''s hand: a revoked pair is dead everywhere, the standby takes over where nobody signs, and signing windows meet end to start.';
 
 -- ## function keyturn.news(bigint,text,pg_snapshot)
-CREATE OR REPLACE FUNCTION keyturn.news(since_seq bigint, since_hash text, since pg_snapshot, OUT clock timestamp with time zone, OUT seen pg_snapshot, OUT key_generation bigint, OUT head_seq bigint, OUT head_hash text, OUT changed_users uuid[], OUT ended_sessions uuid[], OUT rewound boolean, OUT missed boolean)
+CREATE OR REPLACE FUNCTION keyturn.news(since_seq bigint, since_hash text, since pg_snapshot, OUT clock timestamp with time zone, OUT seen pg_snapshot, OUT key_generation bigint, OUT head_seq bigint, OUT head_hash text, OUT changed_users uuid[], OUT ended_sessions uuid[], OUT rewound boolean, OUT missed boolean, OUT restored boolean)
  RETURNS record
  LANGUAGE sql
  SECURITY DEFINER
@@ -836,12 +846,47 @@ AS $function$
               SELECT id FROM pg_snapshot_xip(since) running JOIN keyturn.sessions ON ended_in BETWEEN running AND running
             ),
             since_seq > 0 AND NOT EXISTS (SELECT FROM keyturn.audit_log WHERE seq = since_seq AND hash = since_hash),
-            coalesce(pg_snapshot_xmax(here) < pg_snapshot_xmax(since), false)
+            coalesce(pg_snapshot_xmax(here) < pg_snapshot_xmax(since), false),
+            keyturn.is_restored()
           FROM pg_current_snapshot() here
           LEFT JOIN (SELECT seq, hash FROM keyturn.audit_log ORDER BY seq DESC LIMIT 1) head ON true
         $function$;
-COMMENT ON FUNCTION keyturn.news(bigint,text,pg_snapshot) IS 'What has changed since the last answer: the generation of the key set, users changed after its newest event, and sessions ended by transactions that its snapshot did not see, each told once, whenever they were committed. rewound: that event is not in this history. missed: this is another cluster, or one that crashed; what was remembered is worth nothing.';
+COMMENT ON FUNCTION keyturn.news(bigint,text,pg_snapshot) IS 'What has changed since the last answer: the generation of the key set, users changed after its newest event, and sessions ended by transactions that its snapshot did not see, each told once, whenever they were committed. rewound: that event is not in this history. missed: this is another cluster, or one that crashed; what was remembered is worth nothing. restored: these rows come from a dump and were not reconciled.';
 GRANT EXECUTE ON FUNCTION keyturn.news(bigint,text,pg_snapshot) TO keyturn_app;
+
+-- ## function keyturn.reconcile(text,boolean,timestamp with time zone)
+CREATE OR REPLACE FUNCTION keyturn.reconcile(why text, keep boolean, unless_since timestamp with time zone DEFAULT NULL::timestamp with time zone, OUT done boolean, OUT keys bigint, OUT sessions bigint, OUT codes bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    DECLARE
+      instant timestamptz := keyturn.begin_change();
+    BEGIN
+      keys := 0; sessions := 0; codes := 0;
+      done := unless_since IS NULL OR keyturn.is_restored()
+        OR NOT EXISTS (SELECT FROM keyturn.incarnation WHERE since > unless_since);
+      IF NOT done THEN RETURN; END IF;
+      IF NOT keep THEN
+        -- What was revoked, ended or spent after the copy was made is not known here.
+        UPDATE keyturn.signing_keys SET revoked_at = instant, revocation_reason = why
+          WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > instant);
+        GET DIAGNOSTICS keys = ROW_COUNT;
+        UPDATE keyturn.sessions SET ended_at = instant, end_reason = 'restored' WHERE ended_at IS NULL;
+        GET DIAGNOSTICS sessions = ROW_COUNT;
+        UPDATE keyturn.one_time_codes SET redeemed_at = instant WHERE redeemed_at IS NULL;
+        GET DIAGNOSTICS codes = ROW_COUNT;
+      END IF;
+      INSERT INTO keyturn.incarnation AS i (written_by, since, reason, kept) VALUES (pg_current_xact_id(), instant, why, keep)
+        ON CONFLICT ON CONSTRAINT pk_incarnation
+        DO UPDATE SET written_by = excluded.written_by, since = excluded.since, reason = excluded.reason, kept = excluded.kept;
+      IF keyturn.is_restored() THEN
+        RAISE EXCEPTION 'reconcile outside of any savepoint' USING ERRCODE = 'invalid_transaction_state';
+      END IF;
+    END $function$;
+COMMENT ON FUNCTION keyturn.reconcile(text,boolean,timestamp with time zone) IS 'After an older copy of the database was restored: revokes every key that lives, ends every session, voids every code, and says so in history; keep: only the last, where it is known that nothing was lost. A server makes new keys at once. With unless_since nothing is done when that was reconciled since.';
+GRANT EXECUTE ON FUNCTION keyturn.reconcile(text,boolean,timestamp with time zone) TO keyturn_app;
 
 -- ## function keyturn.record_account_change()
 CREATE OR REPLACE FUNCTION keyturn.record_account_change()
@@ -894,6 +939,19 @@ AS $function$
       RETURN NEW;
     END $function$;
 COMMENT ON FUNCTION keyturn.record_key_change() IS 'Writes the history of signing keys.';
+
+-- ## function keyturn.record_reconciliation()
+CREATE OR REPLACE FUNCTION keyturn.record_reconciliation()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    BEGIN
+      PERFORM keyturn.append_history('reconciled', NULL, NULL, NULL, NEW.reason, NULL, jsonb_build_object('kept', NEW.kept));
+      RETURN NULL;
+    END $function$;
+COMMENT ON FUNCTION keyturn.record_reconciliation() IS 'Writes into history that a restored database was reconciled.';
 
 -- ## function keyturn.record_reseal()
 CREATE OR REPLACE FUNCTION keyturn.record_reseal()
@@ -1122,7 +1180,7 @@ CREATE TABLE keyturn.audit_log (
   version integer GENERATED ALWAYS AS ((((entry)::jsonb ->> 'version'::text))::integer) STORED,
   subject uuid GENERATED ALWAYS AS ((((entry)::jsonb ->> 'subject'::text))::uuid) STORED,
   actor uuid GENERATED ALWAYS AS ((((entry)::jsonb ->> 'actor'::text))::uuid) STORED,
-  CONSTRAINT ck_audit_log_event CHECK ((event = ANY (ARRAY['bootstrapped'::text, 'published'::text, 'scheduled'::text, 'taken_over_early'::text, 'taken_over_forced'::text, 'taken_over_by_emergency'::text, 'renewed'::text, 'imported'::text, 'superseded'::text, 'revoked'::text, 'private_half_destroyed'::text, 'resealed'::text, 'restored'::text, 'user_created'::text, 'user_roles_changed'::text, 'user_disabled'::text, 'user_enabled'::text, 'user_reset'::text, 'user_changed'::text, 'user_erased'::text, 'user_renamed'::text, 'user_password_changed'::text]))),
+  CONSTRAINT ck_audit_log_event CHECK ((event = ANY (ARRAY['bootstrapped'::text, 'published'::text, 'scheduled'::text, 'taken_over_early'::text, 'taken_over_forced'::text, 'taken_over_by_emergency'::text, 'renewed'::text, 'imported'::text, 'superseded'::text, 'revoked'::text, 'private_half_destroyed'::text, 'resealed'::text, 'restored'::text, 'reconciled'::text, 'user_created'::text, 'user_roles_changed'::text, 'user_disabled'::text, 'user_enabled'::text, 'user_reset'::text, 'user_changed'::text, 'user_erased'::text, 'user_renamed'::text, 'user_password_changed'::text]))),
   CONSTRAINT ck_audit_log_hash CHECK ((hash = encode(sha256(convert_to((prev_hash || entry), 'UTF8'::name)), 'hex'::text))),
   CONSTRAINT ck_audit_log_prev_hash CHECK ((prev_hash ~ '^[0-9a-f]{64}$'::text)),
   CONSTRAINT ck_audit_log_seq CHECK ((seq > 0)),
@@ -1166,6 +1224,25 @@ COMMENT ON TABLE keyturn.current_change IS 'One row: the transaction that change
 COMMENT ON COLUMN keyturn.current_change.only_row IS 'Always true: there is one row.';
 COMMENT ON COLUMN keyturn.current_change.transaction_id IS 'The transaction that holds, or held last, the right to change.';
 COMMENT ON COLUMN keyturn.current_change.instant IS 'keyturn.clock(), read once after the lock was taken.';
+
+-- ## table keyturn.incarnation
+CREATE TABLE keyturn.incarnation (
+  only_row boolean NOT NULL DEFAULT true,
+  written_by xid8 NOT NULL,
+  since timestamp with time zone NOT NULL,
+  reason text NOT NULL,
+  kept boolean NOT NULL,
+  CONSTRAINT ck_incarnation_only_row CHECK (only_row),
+  CONSTRAINT pk_incarnation PRIMARY KEY (only_row)
+);
+COMMENT ON TABLE keyturn.incarnation IS 'One row that says by which transaction it was written. A copy of it, as pg_restore makes, was written by another: so the database knows that it was restored from a dump. See is_restored() and reconcile().';
+COMMENT ON COLUMN keyturn.incarnation.only_row IS 'Always true: there is one row.';
+COMMENT ON COLUMN keyturn.incarnation.written_by IS 'The transaction that wrote the row: the same as its xmin, unless it is a copy.';
+COMMENT ON COLUMN keyturn.incarnation.since IS 'When the database was made, or reconciled last.';
+COMMENT ON COLUMN keyturn.incarnation.reason IS 'Why it was reconciled last.';
+COMMENT ON COLUMN keyturn.incarnation.kept IS 'Whether keys and sessions were kept then.';
+CREATE TRIGGER tr_10_lock BEFORE INSERT OR UPDATE ON keyturn.incarnation FOR EACH STATEMENT EXECUTE FUNCTION keyturn.take_change_lock();
+CREATE TRIGGER tr_50_record AFTER INSERT OR UPDATE ON keyturn.incarnation FOR EACH ROW EXECUTE FUNCTION keyturn.record_reconciliation();
 
 -- ## table keyturn.login_events
 CREATE TABLE keyturn.login_events (
@@ -1329,8 +1406,12 @@ COMMENT ON COLUMN keyturn.sessions.refresh_hash IS 'SHA-256 of the one refresh t
 COMMENT ON COLUMN keyturn.sessions.refresh_generation IS 'How many refresh tokens came before it. Earlier ones are recognised by derivation.';
 COMMENT ON COLUMN keyturn.sessions.user_agent IS 'What the client called itself at login.';
 COMMENT ON COLUMN keyturn.sessions.address IS 'Where the login came from.';
+CREATE INDEX ix_sessions_ended_at ON keyturn.sessions USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+COMMENT ON INDEX keyturn.ix_sessions_ended_at IS 'Finds those whose rows may go before their limit.';
 CREATE INDEX ix_sessions_ended_in ON keyturn.sessions USING btree (ended_in) WHERE (ended_in IS NOT NULL);
 COMMENT ON INDEX keyturn.ix_sessions_ended_in IS 'What the poll asks for: sessions that ended since it asked last.';
+CREATE INDEX ix_sessions_expires_at ON keyturn.sessions USING btree (expires_at);
+COMMENT ON INDEX keyturn.ix_sessions_expires_at IS 'Finds those whose rows may go.';
 CREATE INDEX ix_sessions_user_id ON keyturn.sessions USING btree (user_id, created_at);
 COMMENT ON INDEX keyturn.ix_sessions_user_id IS 'A user''s sessions; serves the foreign key.';
 CREATE TRIGGER tr_20_guard BEFORE UPDATE ON keyturn.sessions FOR EACH ROW EXECUTE FUNCTION keyturn.guard_session();

@@ -225,6 +225,7 @@ describe('news', () => {
     readonly head_hash: string;
     readonly rewound: boolean;
     readonly missed: boolean;
+    readonly restored: boolean;
   }
   const news = async (since = 0, hash = '', seen: string | null = null): Promise<News> =>
     only(await app.query<News>('SELECT * FROM keyturn.news($1, $2, $3)', [since, hash, seen]));
@@ -241,6 +242,7 @@ describe('news', () => {
       head_hash: '',
       rewound: false,
       missed: false,
+      restored: false,
     });
   });
 

@@ -87,7 +87,7 @@ const emptied = `
   BEGIN
     FOR emptied IN
       SELECT format('%I.%I', schemaname, tablename) FROM pg_tables
-      WHERE schemaname = 'keyturn' AND tablename NOT IN ('migrations', 'current_change')
+      WHERE schemaname = 'keyturn' AND tablename NOT IN ('migrations', 'current_change', 'incarnation')
     LOOP
       EXECUTE 'DELETE FROM ' || emptied;
     END LOOP;
