@@ -2,6 +2,7 @@
 import { Command, CommanderError } from 'commander';
 import { auditVerifyCommand } from './cli/audit-verify.command.js';
 import { CommandError } from './cli/command-error.js';
+import { doctorCommand } from './cli/doctor.command.js';
 import { kekNewCommand } from './cli/kek-new.command.js';
 import { keysExportCommand } from './cli/keys-export.command.js';
 import { keysImportCommand } from './cli/keys-import.command.js';
@@ -21,6 +22,7 @@ import { usersListCommand } from './cli/users-list.command.js';
 import { usersResetPasswordCommand } from './cli/users-reset-password.command.js';
 import { usersDisableCommand, usersEnableCommand } from './cli/users-standing.commands.js';
 import { KeyturnError } from './common/errors.js';
+import { unexpectedInWords } from './common/unexpected.js';
 import { KEYTURN_VERSION } from './common/version.js';
 import { ConfigError } from './config/load-config.js';
 import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.js';
@@ -67,7 +69,8 @@ const program = new Command('keyturn')
   .addCommand(group('token', 'access tokens', [tokenInspectCommand()]))
   .addCommand(group('audit', 'the history, and whether it is whole', [auditVerifyCommand()]))
   .addCommand(group('kek', 'key-encryption keys', [kekNewCommand()]))
-  .addCommand(sqlCommand());
+  .addCommand(sqlCommand())
+  .addCommand(doctorCommand());
 
 const throwInsteadOfExit = (command: Command): void => {
   command.exitOverride();
@@ -84,6 +87,7 @@ try {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     process.exitCode = 1;
   } else {
-    throw error;
+    process.stderr.write(`${unexpectedInWords(error)}\n`);
+    process.exitCode = 1;
   }
 }

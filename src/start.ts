@@ -3,6 +3,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { OneTimeCodes } from './auth/codes/one-time-codes.js';
 import { TokenSettings } from './auth/token/token-settings.js';
 import { KeyturnError } from './common/errors.js';
+import { unexpectedInWords } from './common/unexpected.js';
 import type { Config } from './config/config.js';
 import { ConfigError, loadConfig, type Environment } from './config/load-config.js';
 import { SYSTEM } from './database/change.js';
@@ -38,8 +39,7 @@ export async function start(environment: Environment, out: NodeJS.WritableStream
       await new Promise((resolve) => setTimeout(resolve, config.http.shutdownGrace));
     await server.stop();
   } catch (error) {
-    if (!isExpected(error)) throw error;
-    process.stderr.write(`${error.message}\n`);
+    process.stderr.write(`${isExpected(error) ? error.message : unexpectedInWords(error)}\n`);
     process.exitCode = 1;
   }
 }

@@ -18,7 +18,7 @@ export async function confirm(question: string, yes: boolean): Promise<void> {
 
 /** A password from a file, from standard input, or typed unseen. Never from an argument: those are seen by everyone. */
 export async function readPassword(file: string | undefined): Promise<string> {
-  if (file !== undefined) return firstLine(readFileSync(file, 'utf8'));
+  if (file !== undefined) return firstLine(readGivenFile(file).toString('utf8'));
   if (!process.stdin.isTTY) return firstLine(readFileSync(0, 'utf8'));
   process.stderr.write('Password: ');
   const unseen = new Writable({ write: (_chunk, _encoding, done) => done() });
@@ -28,6 +28,17 @@ export async function readPassword(file: string | undefined): Promise<string> {
   } finally {
     prompt.close();
     process.stderr.write('\n');
+  }
+}
+
+/** A file that the command line names. @throws CommandError when it cannot be read */
+export function readGivenFile(path: string): Buffer {
+  try {
+    return readFileSync(path);
+  } catch (error) {
+    throw new CommandError(`${path} cannot be read: ${error instanceof Error ? error.message : 'unknown error'}`, {
+      cause: error,
+    });
   }
 }
 

@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
-import pg from 'pg';
 import { readKeptCheckpoints, type Checkpoint } from '../audit/checkpoint.js';
 import { readHistory } from '../audit/read-history.js';
 import { verifyHistory, type Verdict } from '../audit/verify-history.js';
+import { readGivenFile } from './ask.js';
+import { readerAs, withClient } from './client.js';
 import { CommandError } from './command-error.js';
 import { withDatabase } from './context.js';
 import { print, printJson } from './output.js';
@@ -32,40 +32,17 @@ export const auditVerifyCommand = (): Command =>
       withDatabase(async ({ url, auditorUrl }) => {
         const kept = options.checkpoint === undefined ? [] : readKept(options.checkpoint);
         const role = options.as ?? (auditorUrl === undefined ? 'app' : 'auditor');
-        const connectionString = role === 'app' ? url : auditorUrl;
-        if (connectionString === undefined) {
-          throw new CommandError('Set AUDITOR_DATABASE_URL to a connection string of keyturn_auditor.');
-        }
-        const verdict = await verify(connectionString, role === 'app' ? 'tables' : 'views', kept);
+        const verdict = await withClient(readerAs(role, { url, auditorUrl }), 'keyturn audit', async (client) =>
+          verifyHistory(await readHistory(client, role === 'app' ? 'tables' : 'views'), kept),
+        );
         if (options.json) printJson(asData(verdict));
         if (verdict.misfit) throw new CommandError(`The history does not hold: ${verdict.misfit.problem}.`);
         if (!options.json) print(inWords(verdict));
       }),
     );
 
-async function verify(
-  connectionString: string,
-  place: 'views' | 'tables',
-  kept: readonly Checkpoint[],
-): Promise<Verdict> {
-  const client = new pg.Client({ connectionString, application_name: 'keyturn audit', connectionTimeoutMillis: 5_000 });
-  client.on('error', () => undefined);
-  await client.connect();
-  try {
-    return await verifyHistory(await readHistory(client, place), kept);
-  } finally {
-    await client.end();
-  }
-}
-
 function readKept(file: string): readonly Checkpoint[] {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new CommandError(`${file} cannot be read: ${error instanceof Error ? error.message : 'unknown error'}`);
-  }
-  const kept = readKeptCheckpoints(text);
+  const kept = readKeptCheckpoints(readGivenFile(file).toString('utf8'));
   if (!kept) throw new CommandError(`${file} holds no checkpoint of a Keyturn history, or something beside.`);
   return kept;
 }

@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { printable } from './printable.js';
+import { printable } from '../common/printable.js';
 import { table } from './table.js';
 
 /** What Postgres answered to one statement, as text in its own words. */

@@ -1,5 +1,5 @@
 import type pg from 'pg';
-import { printable } from './printable.js';
+import { printable } from '../common/printable.js';
 import { table } from './table.js';
 
 /** What the role that asks may read, and what it may call and get an answer. */

@@ -1,11 +1,11 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import pg from 'pg';
-import { CommandError } from './command-error.js';
+import type pg from 'pg';
+import { readerAs, withClient, type Reader } from './client.js';
 import { withDatabase } from './context.js';
 import { print, printJson } from './output.js';
-import { answerText, ask, complaintText, WHOLE } from './sql-answer.js';
+import { answerText, ask, WHOLE } from './sql-answer.js';
 import { SqlShell } from './sql-shell.js';
 import { splitSql } from './sql-statements.js';
 
@@ -36,37 +36,18 @@ export const sqlCommand = (): Command =>
     .addHelpText('after', HELP)
     .action((statement: string | undefined, { as, json = false }: Options) =>
       withDatabase(async ({ url, auditorUrl }) => {
-        const connectionString = as === 'app' ? url : auditorUrl;
-        if (connectionString === undefined)
-          throw new CommandError('Set AUDITOR_DATABASE_URL to a connection string of keyturn_auditor.');
-        await withClient(connectionString, (client) =>
-          statement === undefined
-            ? runShell(client, connectionString, as, json)
-            : runStatements(client, statement, json),
+        const reader = readerAs(as, { url, auditorUrl });
+        await withUtcClient(reader, (client) =>
+          statement === undefined ? runShell(client, reader, as, json) : runStatements(client, statement, json),
         );
       }),
     );
 
-async function withClient(connectionString: string, work: (client: pg.Client) => Promise<void>): Promise<void> {
-  const client = new pg.Client({ connectionString, application_name: 'keyturn sql', connectionTimeoutMillis: 5_000 });
-  client.on('error', () => undefined);
-  try {
-    await client.connect().catch(explainUnreachable);
+const withUtcClient = (reader: Reader, work: (client: pg.Client) => Promise<void>): Promise<void> =>
+  withClient(reader, 'keyturn sql', async (client) => {
     await client.query(`SET timezone = 'UTC'`);
     await work(client);
-  } catch (error) {
-    if (error instanceof pg.DatabaseError) throw new CommandError(complaintText(error));
-    throw error;
-  } finally {
-    await client.end();
-  }
-}
-
-function explainUnreachable(error: unknown): never {
-  if (error instanceof pg.DatabaseError || !(error instanceof Error)) throw error;
-  const [first] = error instanceof AggregateError ? error.errors : [error];
-  throw new CommandError(`Postgres cannot be reached: ${first instanceof Error ? first.message : error.message}`);
-}
+  });
 
 /** The first that fails ends it. */
 async function runStatements(client: pg.Client, text: string, json: boolean): Promise<void> {
@@ -77,7 +58,7 @@ async function runStatements(client: pg.Client, text: string, json: boolean): Pr
   }
 }
 
-async function runShell(client: pg.Client, connectionString: string, role: string, json: boolean): Promise<void> {
+async function runShell(client: pg.Client, reader: Reader, role: string, json: boolean): Promise<void> {
   const { stdin: input, stdout: output, stderr: errors } = process;
   const terminal = input.isTTY && output.isTTY;
   const { rows } = await client.query<{ pid: number; version: string; user: string }>(
@@ -85,7 +66,7 @@ async function runShell(client: pg.Client, connectionString: string, role: strin
   );
   const [{ pid, version, user } = { pid: 0, version: '', user: '' }] = rows;
   const cancel = (): Promise<void> =>
-    withClient(connectionString, async (other) => void (await other.query('SELECT pg_cancel_backend($1)', [pid])));
+    withUtcClient(reader, async (other) => void (await other.query('SELECT pg_cancel_backend($1)', [pid])));
   if (terminal) print(`PostgreSQL ${version} as ${user}. \\d lists what you may read, \\? helps, \\q ends.`);
   const historyFile = join(homedir(), '.keyturn_sql_history');
   const shell = new SqlShell(client, cancel, role, { input, output, errors, terminal, historyFile, json });

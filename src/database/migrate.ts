@@ -21,8 +21,8 @@ export async function migrate(url: string): Promise<MigrationOutcome> {
     connectionTimeoutMillis: 10_000,
   });
   lock.on('error', () => undefined);
-  await lock.connect();
   try {
+    await lock.connect();
     await lock.query(`SET lock_timeout = '120s'`);
     await lock.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
     const dataSource = await new DataSource(migrationDataSourceOptions(url, migrations)).initialize();

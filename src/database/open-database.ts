@@ -94,8 +94,8 @@ async function inspect(url: string): Promise<{ version: string; user: string; wa
     query_timeout: 5_000,
   });
   client.on('error', () => undefined);
-  await client.connect();
   try {
+    await client.connect();
     const { rows } = await client.query<{ version: string; number: number; user: string; excessive: boolean }>(
       `SELECT current_setting('server_version') AS version, current_setting('server_version_num')::integer AS number, current_user AS user,
               (SELECT rolsuper OR rolcreaterole OR pg_has_role(current_user, 'keyturn_owner', 'MEMBER') FROM pg_roles WHERE rolname = current_user) AS excessive`,
@@ -128,8 +128,13 @@ const placeOf = (url: string): string => {
   return `${hostname || 'localhost'}:${port || '5432'}${pathname}`;
 };
 
-/** @param ungranted what a missing right means at this point */
-async function explained<T>(
+/**
+ * Does something that needs the database at `url`.
+ * @param setting where the connection string comes from
+ * @param ungranted what a missing right means at this point
+ * @throws DatabaseProblem that says what is wrong and what to type next
+ */
+export async function explained<T>(
   work: () => Promise<T>,
   url: string,
   setting = 'DATABASE_URL',
@@ -152,6 +157,9 @@ function explain(error: unknown, url: string, setting: string): string {
   const place = placeOf(url);
   const user = new URL(url).username || 'the current user';
   const makeRoles = `Type, as a role that may create roles:  psql -d ${new URL(url).pathname.slice(1) || 'keyturn'} -v ON_ERROR_STOP=1 -f ${ROLES_SQL}`;
+  // node-postgres' way to say that there is no password where one is asked for.
+  if (/client password must be a string/.test(message))
+    return `Postgres on ${place} wants a password of ${user}. Put it into ${setting}: postgres://${user}:<password>@…`;
   switch (code) {
     case 'ECONNREFUSED':
       return `No Postgres answers on ${place}. Start it, or correct ${setting}; without DATABASE_URL an embedded one is used.`;

@@ -1,12 +1,8 @@
 import type { LoggerService } from '@nestjs/common';
 import { pino, type Logger } from 'pino';
 import { PinoPretty } from 'pino-pretty';
+import { printable } from '../common/printable.js';
 import type { Config } from '../config/config.js';
-
-/** Whatever could move a cursor, colour a terminal or forge a line is written out (must-hold 56). */
-// eslint-disable-next-line no-control-regex
-const CONTROL = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g;
-const escaped = (text: string): string => text.replace(CONTROL, (character) => JSON.stringify(character).slice(1, -1));
 
 /** Nest's words in pino's lines: JSON, or pretty for a person at a development terminal. */
 export class PinoLogger implements LoggerService {
@@ -73,7 +69,7 @@ export class PinoLogger implements LoggerService {
     const heard = PinoLogger.CHATTER.has(context ?? '') ? 'debug' : level;
     this.pino[heard](
       { ...(context !== undefined && { context }), ...(stack !== undefined && { stack }), ...fields },
-      escaped(text),
+      printable(text),
     );
   }
 }
