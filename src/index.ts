@@ -5,6 +5,7 @@ export { AccessTokenVerifier, TokenRefused } from './auth/token/access-token-ver
 export { CurrentUser, FreshLogin, Public, Roles, type AuthenticatedUser } from './common/access.js';
 export { CommonModule } from './common/common.module.js';
 export { ERROR_STATUS, KeyturnError, type ErrorCode } from './common/errors.js';
+export { Documented } from './common/http/documented.js';
 export { ProblemFilter } from './common/http/problem.filter.js';
 export { validationPipe } from './common/http/validation.pipe.js';
 export { Tally } from './common/tally.js';

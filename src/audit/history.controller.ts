@@ -1,17 +1,17 @@
 import { Controller, Get, Header, Query } from '@nestjs/common';
-import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
+import { ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
 import { Public, Roles } from '../common/access.js';
 import { KeyturnError } from '../common/errors.js';
+import { Documented } from '../common/http/documented.js';
 import { CheckpointSigner } from './checkpoint-signer.js';
 import { HistoryStore, type HistoryVerdict, type KeyEvent, type SignedHead } from './history-store.js';
-import { historyQuery } from './history.schemas.js';
+import { historyQuery, historyVerdict, keyEvents, signedHead } from './history.schemas.js';
 
 const PAGE = 100;
 
 /** The history, for administrators and auditors; its signed head, for everybody. */
 @ApiTags('history')
-@ApiBearerAuth()
 @Roles('admin', 'auditor')
 @Controller()
 export class HistoryController {
@@ -21,6 +21,7 @@ export class HistoryController {
   ) {}
 
   /** Key events, oldest first. `next` is the `after` of the next page; null: there was no more. */
+  @Documented('Key events, oldest first', { 200: keyEvents })
   @Get('keys/history')
   @Header('cache-control', 'no-store')
   async keyHistory(
@@ -31,6 +32,7 @@ export class HistoryController {
   }
 
   /** Computes every hash and every fold again: seconds, for a long history. */
+  @Documented('Proves the history: computes every hash and every fold again', { 200: historyVerdict })
   @Get('history/verify')
   @Header('cache-control', 'no-store')
   verify(): Promise<HistoryVerdict> {
@@ -38,6 +40,7 @@ export class HistoryController {
   }
 
   /** The newest signed head. Keep a copy where nobody who can write to the database can reach it. */
+  @Documented('The newest signed head of the history', { 200: signedHead }, 'not_found')
   @Public()
   @Get('history/checkpoint')
   @Header('cache-control', 'no-store')

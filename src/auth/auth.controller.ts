@@ -1,8 +1,9 @@
 import { Body, Controller, Get, Header, HttpCode, Post, Req, Res } from '@nestjs/common';
-import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
+import { ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
 import { CurrentUser, Public, type AuthenticatedUser } from '../common/access.js';
-import { loginBody, redeemBody, refreshBody } from './auth.schemas.js';
+import { Documented } from '../common/http/documented.js';
+import { authenticatedUser, loginBody, noBody, redeemBody, refreshBody, tokenPair } from './auth.schemas.js';
 import { AuthService, type TokenPair } from './auth.service.js';
 import { OneTimeCodes } from './codes/one-time-codes.js';
 import { deviceOf, type ClientRequest } from './login-history/attempt.js';
@@ -21,6 +22,15 @@ export class AuthController {
     private readonly throttle: Throttle,
   ) {}
 
+  @Documented(
+    'Logs in with username and password',
+    { 200: tokenPair },
+    'invalid_credentials',
+    'too_many_attempts',
+    'busy',
+    'signing_unavailable',
+    'database_unavailable',
+  )
   @Public()
   @Post('login')
   @HttpCode(200)
@@ -36,6 +46,13 @@ export class AuthController {
     return pair;
   }
 
+  @Documented(
+    'Spends a refresh token for a new pair. Once more within the grace gives the same again; later ends the session',
+    { 200: tokenPair },
+    'invalid_grant',
+    'signing_unavailable',
+    'database_unavailable',
+  )
   @Public()
   @Post('refresh')
   @HttpCode(200)
@@ -47,20 +64,33 @@ export class AuthController {
     return this.auth.refresh(body.refresh_token, deviceOf(request));
   }
 
-  @ApiBearerAuth()
+  @Documented('Ends this session, everywhere', { 204: 'empty' })
   @Post('logout')
   @HttpCode(204)
-  async logout(@CurrentUser() user: AuthenticatedUser): Promise<void> {
+  async logout(
+    @CurrentUser() user: AuthenticatedUser,
+    @Body({ schema: noBody }) _nothing: z.output<typeof noBody>,
+  ): Promise<void> {
     await this.auth.logout(user.sessionId);
   }
 
-  @ApiBearerAuth()
+  @Documented('Who the guard says you are', { 200: authenticatedUser })
   @Get('me')
   @Header('cache-control', 'no-store')
   me(@CurrentUser() user: AuthenticatedUser): AuthenticatedUser {
     return user;
   }
 
+  @Documented(
+    'Sets a password with a code that works once. A set-up code wants a `username` too, and makes the first administrator',
+    { 204: 'empty' },
+    'invalid_code',
+    'password_rejected',
+    'username_taken',
+    'too_many_attempts',
+    'busy',
+    'database_unavailable',
+  )
   @Public()
   @Post('redeem')
   @HttpCode(204)

@@ -1,7 +1,10 @@
 import { Controller, Get, Inject, Res } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
 import { Public } from '../common/access.js';
+import { Documented } from '../common/http/documented.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { KeyRefresh } from '../keys/ring/key-refresh.js';
+import { serverMetadata } from './auth.schemas.js';
 import { TokenSettings } from './token/token-settings.js';
 
 /** The part of a Fastify reply that a header needs. */
@@ -10,6 +13,7 @@ interface Reply {
 }
 
 /** Authorization server metadata (RFC 8414): what a resource server needs to verify our tokens. As new as JWKS. */
+@ApiTags('for other services')
 @Public()
 @Controller('.well-known/oauth-authorization-server')
 export class MetadataController {
@@ -19,6 +23,7 @@ export class MetadataController {
     @Inject(CONFIG) private readonly config: Config,
   ) {}
 
+  @Documented('Authorization server metadata (RFC 8414)', { 200: serverMetadata }, 'keys_unavailable')
   @Get()
   metadata(@Res({ passthrough: true }) reply: Reply) {
     const algorithms = new Set(this.keys.published().map(({ algorithm }) => algorithm));

@@ -16,3 +16,6 @@ export const sentence = (longest: number): z.ZodType<string, string> =>
 
 /** A username: 1 to 254 characters, no white space, no control characters. The database checks the same. */
 export const usernameText = text(254).regex(/^[^\s\p{Cc}]+$/u, 'must have no spaces');
+
+/** A time in an answer: ISO 8601 in UTC. */
+export const instantText = z.iso.datetime();

@@ -1,9 +1,12 @@
 import { createHash } from 'node:crypto';
 import { Controller, Get, Header, Headers, Inject, Res } from '@nestjs/common';
+import { ApiProduces, ApiTags } from '@nestjs/swagger';
 import type { JSONWebKeySet } from 'jose';
 import { Public } from '../common/access.js';
+import { Documented } from '../common/http/documented.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { publicMembers } from './key-material.js';
+import { keySet } from './keys.schemas.js';
 import { KeyRefresh } from './ring/key-refresh.js';
 import type { RingKey } from './ring/key-ring.js';
 
@@ -14,6 +17,7 @@ interface Reply {
 }
 
 /** The public keys (RFC 7517), from memory: pending, active and retiring ones, HMAC never. */
+@ApiTags('for other services')
 @Public()
 @Controller('.well-known/jwks.json')
 export class JwksController {
@@ -22,6 +26,8 @@ export class JwksController {
     private readonly keys: KeyRefresh,
   ) {}
 
+  @Documented('The public keys (RFC 7517)', { 200: keySet, 304: 'empty' }, 'keys_unavailable')
+  @ApiProduces('application/jwk-set+json')
   @Get()
   @Header('content-type', 'application/jwk-set+json')
   jwks(

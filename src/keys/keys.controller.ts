@@ -1,7 +1,8 @@
 import { Body, Controller, Get, HttpCode, Inject, Logger, Param, Post, Query, Req } from '@nestjs/common';
-import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
+import { ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
 import { CurrentUser, FreshLogin, Roles, type AuthenticatedUser } from '../common/access.js';
+import { Documented } from '../common/http/documented.js';
 import { iso } from '../common/iso.js';
 import { Tally } from '../common/tally.js';
 import { CONFIG, type Config } from '../config/config.js';
@@ -10,7 +11,19 @@ import { forecast, type Forecast } from './forecast.js';
 import { KeyReplacement, type Source } from './key-replacement.js';
 import { KeyRotation } from './key-rotation.js';
 import { viewKey, type KeyView } from './key-view.js';
-import { kidParam, planQuery, renewBody, replaceStandbyBody, revokeBody, rotateBody } from './keys.schemas.js';
+import {
+  keyList,
+  keyPlan,
+  kidParam,
+  planQuery,
+  receipt,
+  renewBody,
+  replaced,
+  replaceStandbyBody,
+  revokeBody,
+  rotateBody,
+  rotated,
+} from './keys.schemas.js';
 import { receiptOf, type Receipt } from './receipt.js';
 import { SigningKeyStore } from './signing-key-store.js';
 
@@ -24,7 +37,6 @@ interface ReplacementView {
 
 /** The ring, for administrators. The same use-cases as the command line. */
 @ApiTags('keys')
-@ApiBearerAuth()
 @Roles('admin')
 @Controller('keys')
 export class KeysController {
@@ -38,12 +50,20 @@ export class KeysController {
     private readonly tally: Tally,
   ) {}
 
+  @Documented('Every key and its state', { 200: keyList })
   @Get()
   async list(): Promise<{ keys: KeyView[] }> {
     const { keys, now } = await this.store.all();
     return { keys: keys.map((key) => viewKey(key, now)) };
   }
 
+  @Documented(
+    'Lets the standby take over now. Tokens of the key before it stay good until they expire',
+    { 200: rotated },
+    'key_change_refused',
+    'standby_too_young',
+    'version_conflict',
+  )
   @Post('rotate')
   @HttpCode(200)
   @FreshLogin()
@@ -58,6 +78,7 @@ export class KeysController {
     return { retired: retired?.kid ?? null, activated: activated.kid, forced, at: iso(at) };
   }
 
+  @Documented('What is due when, if nobody interferes', { 200: keyPlan })
   @Get('plan')
   async plan(
     @Query({ schema: planQuery }) { for: horizon }: z.output<typeof planQuery>,
@@ -67,6 +88,7 @@ export class KeysController {
     return { events: events.map((event) => ({ ...event, at: iso(event.at) })) };
   }
 
+  @Documented('Puts a new pair in the standby’s place', { 200: replaced }, 'key_change_refused', 'version_conflict')
   @Post('replace-standby')
   @HttpCode(200)
   @FreshLogin()
@@ -82,6 +104,12 @@ export class KeysController {
     );
   }
 
+  @Documented(
+    'Carries the active pair on under a new version, in the standby’s place',
+    { 200: replaced },
+    'key_change_refused',
+    'version_conflict',
+  )
   @Post('renew')
   @HttpCode(200)
   @FreshLogin()
@@ -100,6 +128,12 @@ export class KeysController {
     return { displaced: displaced?.kid ?? null, standby, takesOverAt: iso(takesOverAt) };
   }
 
+  @Documented(
+    'Ends a key for good: its tokens are refused everywhere within a second',
+    { 200: receipt },
+    'not_found',
+    'key_change_refused',
+  )
   @Post(':kid/revoke')
   @HttpCode(200)
   @FreshLogin()

@@ -2,11 +2,13 @@ import { Controller, Get, Header, HttpCode, Inject, Injectable, Res } from '@nes
 import { ApiTags } from '@nestjs/swagger';
 import { CheckpointSigner } from '../audit/checkpoint-signer.js';
 import { Public } from '../common/access.js';
+import { Documented } from '../common/http/documented.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { DatabaseClock } from '../database/database-clock.js';
 import { KeyRefresh } from '../keys/ring/key-refresh.js';
 import { KeyRing } from '../keys/ring/key-ring.js';
 import { LocalKeyVault } from '../keys/vault/local-key-vault.js';
+import { liveness, readiness } from './health.schemas.js';
 
 interface Reply {
   status(code: number): unknown;
@@ -43,6 +45,7 @@ export class HealthController {
   ) {}
 
   /** The process answers. */
+  @Documented('The process answers', { 200: liveness })
   @Get('live')
   @HttpCode(200)
   @Header('cache-control', 'no-store')
@@ -51,6 +54,7 @@ export class HealthController {
   }
 
   /** It can verify tokens, and is not on its way out. */
+  @Documented('It can verify tokens, and is not on its way out', { 200: readiness, 503: readiness })
   @Get('ready')
   @Header('cache-control', 'no-store')
   ready(@Res({ passthrough: true }) reply: Reply): Readiness {

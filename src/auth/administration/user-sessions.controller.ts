@@ -1,17 +1,18 @@
 import { Controller, Delete, Get, Header, HttpCode, Logger, Param, Req } from '@nestjs/common';
-import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
+import { ApiTags } from '@nestjs/swagger';
 import { CurrentUser, FreshLogin, Roles, type AuthenticatedUser } from '../../common/access.js';
 import { KeyturnError } from '../../common/errors.js';
 import { Tally } from '../../common/tally.js';
+import { Documented } from '../../common/http/documented.js';
 import { ADMIN } from '../../users/roles.js';
 import { UserDirectory } from '../../users/user-directory.js';
 import { idParam } from '../auth.schemas.js';
+import { sessionList } from '../session/session.schemas.js';
 import type { SessionView } from '../session/session-view.js';
 import { UserSessions } from '../session/user-sessions.js';
 
 /** Anybody's sessions, for administrators. */
 @ApiTags('users')
-@ApiBearerAuth()
 @Roles(ADMIN)
 @Controller('users/:id/sessions')
 export class UserSessionsController {
@@ -23,6 +24,7 @@ export class UserSessionsController {
     private readonly tally: Tally,
   ) {}
 
+  @Documented('The sessions of a user', { 200: sessionList }, 'not_found')
   @Get()
   @Header('cache-control', 'no-store')
   async list(@Param('id', { schema: idParam }) id: string): Promise<{ sessions: readonly SessionView[] }> {
@@ -30,6 +32,7 @@ export class UserSessionsController {
     return { sessions: await this.sessions.list(id) };
   }
 
+  @Documented('Ends all sessions of a user', { 204: 'empty' }, 'not_found')
   @Delete()
   @HttpCode(204)
   @FreshLogin()
@@ -44,6 +47,7 @@ export class UserSessionsController {
     this.logger.log({ message: 'sessions ended', userId: id, by: user.id, requestId: request.id });
   }
 
+  @Documented('Ends one session of a user', { 204: 'empty' }, 'not_found')
   @Delete(':sessionId')
   @HttpCode(204)
   @FreshLogin()

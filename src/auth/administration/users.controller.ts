@@ -1,14 +1,24 @@
 import { Body, Controller, Get, Header, HttpCode, Param, Patch, Post, Query, Req } from '@nestjs/common';
-import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
+import { ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
 import { CurrentUser, FreshLogin, Roles, type AuthenticatedUser } from '../../common/access.js';
+import { Documented } from '../../common/http/documented.js';
 import type { Actor } from '../../database/change.js';
 import { ADMIN } from '../../users/roles.js';
 import { UserDirectory, type UserPage } from '../../users/user-directory.js';
 import type { UserView } from '../../users/user-view.js';
 import { idParam } from '../auth.schemas.js';
 import { UserAdministration, type UserWithCode } from './user-administration.js';
-import { alteredUserBody, newUserBody, reasonBody, usersQuery } from './users.schemas.js';
+import {
+  alteredUserBody,
+  newUser,
+  newUserBody,
+  reasonBody,
+  userPage,
+  usersQuery,
+  userView,
+  userWithCode,
+} from './users.schemas.js';
 
 interface NumberedRequest {
   readonly id: string;
@@ -22,7 +32,6 @@ const actorOf = (user: AuthenticatedUser, request: NumberedRequest, reason: stri
 
 /** Who may log in, for administrators. The same use-cases as the command line. */
 @ApiTags('users')
-@ApiBearerAuth()
 @Roles(ADMIN)
 @Controller('users')
 export class UsersController {
@@ -31,18 +40,27 @@ export class UsersController {
     private readonly administration: UserAdministration,
   ) {}
 
+  @Documented('Who there is, oldest first, a page at a time', { 200: userPage })
   @Get()
   @Header('cache-control', 'no-store')
   list(@Query({ schema: usersQuery }) query: z.output<typeof usersQuery>): Promise<UserPage> {
     return this.directory.page(query);
   }
 
+  @Documented('One user', { 200: userView }, 'not_found')
   @Get(':id')
   @Header('cache-control', 'no-store')
   get(@Param('id', { schema: idParam }) id: string): Promise<UserView> {
     return this.directory.get(id);
   }
 
+  @Documented(
+    'Makes a user. Without a password the answer has a code, with which the user chooses one',
+    { 201: newUser },
+    'password_rejected',
+    'username_taken',
+    'busy',
+  )
   @Post()
   @FreshLogin()
   @Header('cache-control', 'no-store')
@@ -56,6 +74,14 @@ export class UsersController {
     return { user: await this.administration.create(actor, { username, roles, password }) };
   }
 
+  @Documented(
+    'Renames a user, gives other roles, or both. Nobody changes their own roles',
+    { 200: userView },
+    'own_account',
+    'not_found',
+    'username_taken',
+    'last_administrator',
+  )
   @Patch(':id')
   @FreshLogin()
   @Header('cache-control', 'no-store')
@@ -68,6 +94,7 @@ export class UsersController {
     return this.administration.alter(actorOf(user, request, reason), id, changes);
   }
 
+  @Documented('Lets a user in no more, and ends every session', { 200: userView }, 'not_found', 'last_administrator')
   @Post(':id/disable')
   @HttpCode(200)
   @FreshLogin()
@@ -81,6 +108,7 @@ export class UsersController {
     return this.administration.disable(actorOf(user, request, reason), id);
   }
 
+  @Documented('Lets a disabled user in again', { 200: userView }, 'not_found')
   @Post(':id/enable')
   @HttpCode(200)
   @FreshLogin()
@@ -94,6 +122,12 @@ export class UsersController {
     return this.administration.enable(actorOf(user, request, reason), id);
   }
 
+  @Documented(
+    'Takes the password away and ends every session; the code sets another one',
+    { 200: userWithCode },
+    'own_account',
+    'not_found',
+  )
   @Post(':id/reset')
   @HttpCode(200)
   @FreshLogin()
