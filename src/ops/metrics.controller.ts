@@ -1,9 +1,11 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { Controller, Get, Header, Inject, Req, Res } from '@nestjs/common';
 import { ApiBearerAuth, ApiProduces, ApiTags } from '@nestjs/swagger';
+import { z } from 'zod';
 import { bearerToken, type CredentialRequest } from '../auth/guard/credentials.js';
 import { Public } from '../common/access.js';
 import { KeyturnError } from '../common/errors.js';
+import { Documented } from '../common/http/documented.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { Metrics } from './metrics.js';
 
@@ -31,8 +33,16 @@ export class MetricsController {
   ) {}
 
   /** For Prometheus, with METRICS_TOKEN. Not here while that is unset, or METRICS_BIND gives it an address of its own. */
+  @Documented(
+    'For Prometheus, with METRICS_TOKEN. Not here without one',
+    { 200: z.string() },
+    'invalid_request',
+    'missing_token',
+    'invalid_token',
+    'not_found',
+  )
   @Public()
-  @ApiBearerAuth()
+  @ApiBearerAuth('metricsToken')
   @ApiProduces('text/plain')
   @Get('metrics')
   @Header('cache-control', 'no-store')

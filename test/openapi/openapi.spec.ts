@@ -17,6 +17,8 @@ import {
 
 jest.setTimeout(60_000);
 
+const METRICS_TOKEN = 'for-prometheus-and-nobody-else';
+
 let database: TestDatabase;
 let server: TestApp;
 let document: OpenApiDocument;
@@ -24,7 +26,7 @@ let operations: readonly Described[];
 let watch: Watch;
 beforeAll(async () => {
   database = await createTestDatabase();
-  server = await startTestApp({ database, settings: { DATABASE_TIMEOUT: '500ms' } });
+  server = await startTestApp({ database, settings: { DATABASE_TIMEOUT: '500ms', METRICS_TOKEN } });
   document = openApiDocument.parse((await server.ask('/docs/openapi.json')).body);
   operations = operationsOf(document);
   watch = new Watch(document, server);
@@ -49,6 +51,7 @@ const isGuarded = ({ security }: Described): boolean => security.length > 0;
 /** What an example leaves open, and the names in its address. */
 interface Given {
   readonly username?: string;
+  readonly token?: string;
   readonly values?: Readonly<Record<string, string>>;
   readonly fill?: Readonly<Record<string, string>>;
 }
@@ -67,6 +70,7 @@ const kidOf = async (version: number): Promise<string> =>
 const EXAMPLES: Readonly<Record<string, () => Promise<Given>>> = {
   'GET /health/live': async () => ({}),
   'GET /health/ready': async () => ({}),
+  'GET /metrics': async () => ({ token: METRICS_TOKEN }),
   'GET /.well-known/jwks.json': async () => ({}),
   'GET /.well-known/oauth-authorization-server': async () => ({}),
   'POST /auth/login': async () => {
@@ -172,13 +176,13 @@ describe('the document', () => {
 describe('an example', () => {
   it.each(Object.entries(EXAMPLES))('of %s works', async (name, prepare) => {
     const described = named(name);
-    const { username = 'root@example.com', values = {}, fill } = await prepare();
+    const { username = 'root@example.com', token, values = {}, fill } = await prepare();
     const example = exampleOf(described);
 
     const { status, body } = await watch.ask(
       described,
       {
-        ...(isGuarded(described) && { token: (await server.login(username)).access_token }),
+        ...(isGuarded(described) && { token: token ?? (await server.login(username)).access_token }),
         ...(example !== undefined && { json: withFills(example, fill) }),
       },
       values,
@@ -225,8 +229,10 @@ describe('an error', () => {
   it('404 is the answer where there is no such thing', async () => {
     const token = await admin();
     const signer = jest.spyOn(server.app.get(CheckpointSigner), 'newest', 'get').mockReturnValue(undefined);
+    const metrics = jest.replaceProperty(server.config, 'metrics', { token: undefined, bind: undefined });
     expect(await askAll(404, () => ({ token }))).toEqual(new Set([404]));
     signer.mockRestore();
+    metrics.restore();
   });
 
   it('413 is the answer to more than 16 KiB', async () => {
