@@ -20,9 +20,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   demo: ['cli', 'auth', 'keys', 'users'],
 };
 const FOUNDATIONS = ['common', 'config', 'database'];
+/** A room that the plan does not name is a feature of whoever builds on this: it looks into `common`, `index.ts` and other features only. */
+const isOurs = (room: string): boolean => room in MAY_IMPORT;
 const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
 const sources = files.filter((file) => !file.endsWith('.spec.ts'));
 const roomOf = (file: string): string | undefined => (file.includes(sep) ? file.split(sep)[0] : undefined);
+const ours = sources.filter((file) => isOurs(roomOf(file) ?? 'keys'));
 
 function importsOf(file: string): string[] {
   const text = readFileSync(join(src, file), 'utf8');
@@ -30,33 +33,48 @@ function importsOf(file: string): string[] {
   return paths.map((path) => relative(src, resolve(src, dirname(file), path)));
 }
 
-describe('the house', () => {
-  it('has no room that the plan does not name', () => {
-    const rooms = new Set(sources.map(roomOf).filter((room) => room !== undefined));
-    expect([...rooms].filter((room) => !(room in MAY_IMPORT))).toEqual([]);
+/** The rooms among these targets that a file must not look into. */
+function wrongTargets(file: string, targets: readonly string[]): string[] {
+  const room = roomOf(file);
+  if (room === undefined) return [];
+  const allowed = new Set([room, ...(FOUNDATIONS.includes(room) ? [] : FOUNDATIONS), ...(MAY_IMPORT[room] ?? [])]);
+  const inside = targets.filter((target) => !target.startsWith('..'));
+  if (isOurs(room))
+    return inside
+      .map(roomOf)
+      .filter((into) => into !== undefined && !allowed.has(into))
+      .map(String);
+  return inside.filter((target) => {
+    const into = roomOf(target);
+    return into === undefined ? target !== 'index.js' : isOurs(into) && into !== 'common';
   });
+}
 
+describe('the house', () => {
   it('lets imports run one way', () => {
-    const wrong = sources.flatMap((file) => {
-      const room = roomOf(file);
-      if (room === undefined) return [];
-      const allowed = new Set([room, ...(FOUNDATIONS.includes(room) ? [] : FOUNDATIONS), ...(MAY_IMPORT[room] ?? [])]);
-      return importsOf(file)
-        .map((target) => ({ into: roomOf(target), target }))
-        .filter(({ into, target }) => !target.startsWith('..') && into !== undefined && !allowed.has(into))
-        .map(({ into }) => `${file} -> ${into}`);
-    });
+    const wrong = sources.flatMap((file) =>
+      wrongTargets(file, importsOf(file)).map((target) => `${file} -> ${target}`),
+    );
     expect(wrong).toEqual([]);
   });
 
+  it('has room for features, which use what is public and nothing else', () => {
+    const looksInto = (...targets: readonly string[]): string[] =>
+      wrongTargets(join('reports', 'reports.controller.ts'), targets);
+    expect(looksInto(join('common', 'access.js'), 'index.js', join('payroll', 'money.js'))).toEqual([]);
+    const inner = [join('keys', 'keys.module.js'), join('database', 'change.js'), 'server.js'];
+    expect(looksInto(...inner)).toEqual(inner);
+    expect(wrongTargets(join('auth', 'auth.module.ts'), [join('reports', 'reports.module.js')])).toEqual(['reports']);
+  });
+
   it('reads the environment in no room: the entries hand it to loadConfig', () => {
-    const readers = sources.filter((file) => /process\.env\b/.test(readFileSync(join(src, file), 'utf8')));
+    const readers = ours.filter((file) => /process\.env\b/.test(readFileSync(join(src, file), 'utf8')));
     // run.ts hands PATH on to Postgres, the one thing of our environment that it gets.
     expect(readers.toSorted()).toEqual(['cli/context.ts', 'database/embedded/run.ts', 'demo.ts', 'main.ts']);
   });
 
   it('has no file past 250 lines', () => {
-    const long = sources.filter((file) => readFileSync(join(src, file), 'utf8').split('\n').length > 250);
+    const long = ours.filter((file) => readFileSync(join(src, file), 'utf8').split('\n').length > 250);
     expect(long).toEqual([]);
   });
 
