@@ -32,6 +32,11 @@ function documentOf(app: NestFastifyApplication): OpenAPIObject {
     .setLicense('MIT', 'https://opensource.org/license/mit')
     .addServer('/')
     .addBearerAuth({ type: 'http', scheme: 'bearer', bearerFormat: 'at+jwt (RFC 9068)' })
+    .addCookieAuth(
+      '__Host-keyturn',
+      { type: 'apiKey', in: 'cookie', description: 'For pages of this site: see /session' },
+      'cookie',
+    )
     .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'METRICS_TOKEN' }, 'metricsToken')
     .build();
   const document = SwaggerModule.createDocument(app, about, { standardSchemaConverter: toJsonSchema });

@@ -46,6 +46,11 @@ export const tokenPair: z.ZodType<TokenPair> = z
   })
   .meta({ id: 'TokenPair' });
 
+/** What a login in cookies answers: how long its tokens live. */
+export const lifetimes = z
+  .strictObject({ expires_in: z.int().positive(), refresh_expires_in: z.int().nonnegative() })
+  .meta({ id: 'Lifetimes' });
+
 /** `GET /auth/me` */
 export const authenticatedUser: z.ZodType<AuthenticatedUser> = z
   .strictObject({

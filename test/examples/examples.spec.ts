@@ -50,7 +50,7 @@ describe.each([
   it('appears in the API description, with what its guard answers', async () => {
     expect((await server.ask('/docs/openapi.json')).body).toMatchObject({
       paths: {
-        '/reports': { get: { security: [{ bearer: [] }], responses: { 200: {}, 401: {} } } },
+        '/reports': { get: { security: [{ bearer: [] }, { cookie: [] }], responses: { 200: {}, 401: {} } } },
         '/reports/payroll': { get: { responses: { 403: {} } } },
       },
     });

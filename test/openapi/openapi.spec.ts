@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { OneTimeCodes } from '../../src/auth/codes/one-time-codes.js';
 import { CheckpointSigner } from '../../src/audit/checkpoint-signer.js';
 import { DatabaseClock } from '../../src/database/database-clock.js';
-import { members, startTestApp, type Answer, type AskOptions, type TestApp } from '../support/test-app.js';
+import { members, PASSWORD, startTestApp, type Answer, type AskOptions, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import {
   exampleOf,
@@ -26,7 +26,10 @@ let operations: readonly Described[];
 let watch: Watch;
 beforeAll(async () => {
   database = await createTestDatabase();
-  server = await startTestApp({ database, settings: { DATABASE_TIMEOUT: '500ms', METRICS_TOKEN } });
+  server = await startTestApp({
+    database,
+    settings: { LOGIN_ATTEMPTS: '10', METRICS_TOKEN },
+  });
   document = openApiDocument.parse((await server.ask('/docs/openapi.json')).body);
   operations = operationsOf(document);
   watch = new Watch(document, server);
@@ -52,6 +55,7 @@ const isGuarded = ({ security }: Described): boolean => security.length > 0;
 interface Given {
   readonly username?: string;
   readonly token?: string;
+  readonly headers?: Readonly<Record<string, string>>;
   readonly values?: Readonly<Record<string, string>>;
   readonly fill?: Readonly<Record<string, string>>;
 }
@@ -65,6 +69,22 @@ const sessionOf = (token: string): string =>
   String(members(JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()))['sid']);
 const kidOf = async (version: number): Promise<string> =>
   (await server.openKeys()).find((key) => key.version === version)?.kid ?? '';
+
+/** What a browser adds to what a page of ours sends. */
+const FROM_OUR_PAGE = { 'sec-fetch-site': 'same-origin' };
+
+/** A login in cookies. */
+async function cookies(username: string): Promise<Readonly<Record<string, string>>> {
+  const json = { username, password: PASSWORD };
+  const { headers } = await server.ask('/session', { json, headers: FROM_OUR_PAGE });
+  return {
+    ...FROM_OUR_PAGE,
+    cookie: headers
+      .getSetCookie()
+      .map((line) => line.split(';')[0])
+      .join('; '),
+  };
+}
 
 /** Every operation, in an order in which its example is answered well. A new route wants a line here. */
 const EXAMPLES: Readonly<Record<string, () => Promise<Given>>> = {
@@ -80,6 +100,9 @@ const EXAMPLES: Readonly<Record<string, () => Promise<Given>>> = {
   'POST /auth/refresh': async () => ({
     fill: { '<refresh_token>': (await server.login('anna@example.com')).refresh_token },
   }),
+  'POST /session': async () => ({ headers: FROM_OUR_PAGE }),
+  'POST /session/refresh': async () => ({ headers: await cookies('anna@example.com') }),
+  'DELETE /session': async () => ({ headers: await cookies('anna@example.com') }),
   'GET /auth/me': async () => ({ username: 'anna@example.com' }),
   'GET /auth/sessions': async () => ({ username: 'anna@example.com' }),
   'DELETE /auth/sessions/{id}': async () => ({
@@ -176,13 +199,15 @@ describe('the document', () => {
 describe('an example', () => {
   it.each(Object.entries(EXAMPLES))('of %s works', async (name, prepare) => {
     const described = named(name);
-    const { username = 'root@example.com', token, values = {}, fill } = await prepare();
+    const { username = 'root@example.com', token, values = {}, headers = {}, fill } = await prepare();
     const example = exampleOf(described);
 
     const { status, body } = await watch.ask(
       described,
       {
-        ...(isGuarded(described) && { token: token ?? (await server.login(username)).access_token }),
+        headers,
+        ...(isGuarded(described) &&
+          headers['cookie'] === undefined && { token: token ?? (await server.login(username)).access_token }),
         ...(example !== undefined && { json: withFills(example, fill) }),
       },
       values,
@@ -212,18 +237,28 @@ const asJson = (body: string): AskOptions => ({
 describe('an error', () => {
   it('400 is the answer to no token after Bearer, and to a body that is no JSON', async () => {
     const answers = await askAll(400, (described) =>
-      isGuarded(described) ? { json: undefined, headers: { authorization: 'Bearer ' } } : asJson('{'),
+      described.security.some((way) => 'bearer' in way || 'metricsToken' in way)
+        ? { json: undefined, headers: { authorization: 'Bearer ' } }
+        : asJson('{'),
     );
     expect(answers).toEqual(new Set([400]));
   });
 
   it('401 is the answer to nobody', async () => {
-    await askAll(401, () => ({}));
+    const nobody = { username: 'nobody', password: PASSWORD };
+    const answers = await askAll(401, ({ name }) =>
+      / \/(session|auth\/login)$/.test(name) ? { json: nobody, headers: FROM_OUR_PAGE } : {},
+    );
+    expect(answers).toEqual(new Set([401]));
   });
 
-  it('403 is the answer to a clerk', async () => {
+  it('403 is the answer to a clerk, and to what another site sends with our cookie', async () => {
     const { access_token: token } = await server.login('clerk@example.com');
-    expect(await askAll(403, () => ({ token }))).toEqual(new Set([403]));
+    const elsewhere = { ...(await cookies('clerk@example.com')), 'sec-fetch-site': 'cross-site' };
+    const administers = (name: string): boolean => / \/(keys|users|history)/.test(name);
+    expect(await askAll(403, ({ name }) => (administers(name) ? { token } : { headers: elsewhere }))).toEqual(
+      new Set([403]),
+    );
   });
 
   it('404 is the answer where there is no such thing', async () => {
@@ -278,19 +313,36 @@ describe('an error', () => {
 
   it('503 is the answer while the database cannot be heard', async () => {
     const token = await admin();
-    const spent = (await server.login('clerk@example.com')).refresh_token;
+    const { refresh_token } = await server.login('clerk@example.com');
+    const browser = await cookies('clerk@example.com');
     const superuser = await database.connect('superuser');
     const silence = jest.spyOn(server.app.get(DatabaseClock), 'silence').mockReturnValue(3_600_000);
     await superuser.query(
       'BEGIN; LOCK TABLE keyturn.users, keyturn.sessions, keyturn.one_time_codes IN ACCESS EXCLUSIVE MODE',
     );
     const answers = await askAll(503, ({ name }) => ({
-      token,
-      ...(name === 'POST /auth/refresh' && { json: { refresh_token: spent } }),
+      ...(name.includes(' /session') ? { headers: browser } : { token }),
+      ...(name === 'POST /auth/refresh' && { json: { refresh_token } }),
     }));
     await superuser.query('ROLLBACK');
     silence.mockRestore();
     expect(answers).toEqual(new Set([503]));
+  });
+
+  it.each<readonly [string, object, readonly number[]]>([
+    ['POST /auth/login', { username: 'mallory', password: 'wrong wrong wrong' }, [401, 429]],
+    ['POST /session', { username: 'mallory-too', password: 'wrong wrong wrong' }, [401, 429]],
+    ['POST /auth/redeem', { code: 'wrong', password: 'wrong wrong wrong' }, [400, 429]],
+    ['POST /auth/password', { currentPassword: 'wrong', newPassword: 'eleven kettles under a roof' }, [401, 429]],
+  ])('429 is the answer to who guesses on and on by %s', async (name, json, statuses) => {
+    const { access_token: token } = await server.login('clerk@example.com');
+    const seen = new Set<number>();
+    for (let attempt = 0; attempt < 20 && !seen.has(429); attempt++) {
+      const headers = name === 'POST /session' ? FROM_OUR_PAGE : undefined;
+      const options = { json, ...(headers ? { headers } : { token }) };
+      seen.add((await watch.ask(named(name), options)).status);
+    }
+    expect([...seen]).toEqual(statuses);
   });
 });
 

@@ -44,7 +44,9 @@ export class AccountController {
     'Changes your password; your other sessions end',
     { 204: 'empty' },
     'invalid_credentials',
+    'too_many_attempts',
     'password_rejected',
+    'signing_unavailable',
     'busy',
   )
   @Post('password')

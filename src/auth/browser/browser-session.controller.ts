@@ -1,8 +1,9 @@
 import { Body, Controller, Delete, Header, HttpCode, Post, Req, Res } from '@nestjs/common';
-import { ApiCookieAuth, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { ApiCookieAuth, ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
 import { Public } from '../../common/access.js';
-import { loginBody } from '../auth.schemas.js';
+import { Documented } from '../../common/http/documented.js';
+import { lifetimes, loginBody } from '../auth.schemas.js';
 import type { TokenPair } from '../auth.service.js';
 import { TokenSettings } from '../token/token-settings.js';
 import { BrowserSession, type BrowserRequest } from './browser-session.js';
@@ -26,7 +27,16 @@ export class BrowserSessionController {
     private readonly settings: TokenSettings,
   ) {}
 
-  @ApiOperation({ summary: 'Log in; the tokens come as cookies' })
+  @Documented(
+    'Logs in; the tokens come as cookies',
+    { 200: lifetimes },
+    'cross_origin',
+    'invalid_credentials',
+    'too_many_attempts',
+    'busy',
+    'signing_unavailable',
+    'database_unavailable',
+  )
   @Post()
   @HttpCode(200)
   @Header('cache-control', 'no-store')
@@ -39,7 +49,14 @@ export class BrowserSessionController {
     return lifetimesOf(await this.session.begin(username, password, request, reply));
   }
 
-  @ApiOperation({ summary: 'New tokens for those in the cookies' })
+  @Documented(
+    'New tokens for those in the cookies',
+    { 200: lifetimes },
+    'cross_origin',
+    'invalid_grant',
+    'signing_unavailable',
+    'database_unavailable',
+  )
   @ApiCookieAuth()
   @Post('refresh')
   @HttpCode(200)
@@ -49,7 +66,13 @@ export class BrowserSessionController {
     return lifetimesOf(await this.session.renew(request, reply));
   }
 
-  @ApiOperation({ summary: 'Log out; the cookies go' })
+  @Documented(
+    'Logs out; the cookies go',
+    { 204: 'empty' },
+    'cross_origin',
+    'signing_unavailable',
+    'database_unavailable',
+  )
   @ApiCookieAuth()
   @Delete()
   @HttpCode(204)

@@ -56,8 +56,8 @@ function header(description: string) {
 /** Adds what the guard, the body and the parameters of a route bring along. */
 export function completeOperation(method: string, operation: Operation, { access, errors }: RouteFacts): void {
   completeBody(operation);
-  if (!access.open) operation.security = [{ bearer: [] }];
-  const codes = [...new Set([...guardErrors(access), ...inputErrors(method, operation), ...errors])];
+  if (!access.open) operation.security = [{ bearer: [] }, { cookie: [] }];
+  const codes = [...new Set([...guardErrors(method, access), ...inputErrors(method, operation), ...errors])];
   for (const status of new Set(codes.map((code) => ERROR_STATUS[code]))) {
     operation.responses[status] ??= problemResponse(
       status,
@@ -66,11 +66,13 @@ export function completeOperation(method: string, operation: Operation, { access
   }
 }
 
-function guardErrors({ open, wanted, freshLogin }: RouteAccess): readonly ErrorCode[] {
+function guardErrors(method: string, { open, wanted, freshLogin }: RouteAccess): readonly ErrorCode[] {
   if (open) return [];
   return [
     ...(['invalid_request', 'missing_token', 'invalid_token', 'token_expired'] as const),
     ...(['database_unavailable', 'keys_unavailable'] as const),
+    // A cookie counts for a change only when a page of ours sends it.
+    ...(method === 'get' ? [] : (['cross_origin'] as const)),
     ...(wanted === undefined ? [] : (['insufficient_scope'] as const)),
     ...(freshLogin ? (['fresh_login_required'] as const) : []),
   ];
