@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import ts from 'typescript';
 import { SYSTEM } from '../../src/database/change.js';
 import { KeyRotation } from '../../src/keys/key-rotation.js';
+import { KeyRing } from '../../src/keys/ring/key-ring.js';
 import { KeyVault } from '../../src/keys/vault/key-vault.js';
 import { run } from '../exchange/support/cli.js';
 import { pythonWithPyJwt } from '../exchange/support/python.js';
@@ -32,13 +33,15 @@ beforeAll(async () => {
   good = (await server.login('anna')).access_token;
   const { claims } = readToken(good);
   const vault = server.app.get(KeyVault);
+  const signer = server.app.get(KeyRing).signer();
+  if (!signer) throw new Error('nothing signs');
   const { exp: _exp, ...endless } = claims;
   const wrong = await Promise.all([
-    vault.sign({ ...claims, iat: 1_000, exp: 2_000 }, 'at+jwt'),
-    vault.sign({ ...claims, iss: 'https://other.example' }, 'at+jwt'),
-    vault.sign({ ...claims, aud: 'https://other.example' }, 'at+jwt'),
-    vault.sign(claims, 'checkpoint+jwt'),
-    vault.sign(endless, 'at+jwt'),
+    vault.sign(signer, { ...claims, iat: 1_000, exp: 2_000 }, 'at+jwt'),
+    vault.sign(signer, { ...claims, iss: 'https://other.example' }, 'at+jwt'),
+    vault.sign(signer, { ...claims, aud: 'https://other.example' }, 'at+jwt'),
+    vault.sign(signer, claims, 'checkpoint+jwt'),
+    vault.sign(signer, endless, 'at+jwt'),
   ]);
   bad = [...wrong, `${good.slice(0, -8)}AAAAAAAA`];
   await server.app.get(KeyRotation).rotate(SYSTEM, { force: true });
@@ -121,7 +124,7 @@ describe('a Nest application in a process of its own', () => {
     throw new Error('the example did not start');
   });
   afterAll(async () => {
-    orders?.kill();
+    if (orders?.kill()) await new Promise((resolve) => orders.once('exit', resolve));
     await rm(folder, { recursive: true, force: true });
   });
 
