@@ -10,9 +10,9 @@ export const environment: Environment = process.env;
 /** Runs with the configured database: joins a running embedded one, or starts it for the length of the command. */
 export async function withDatabase<T>(
   work: (database: OpenDatabase) => Promise<T>,
-  options: { runMigrations?: boolean } = {},
+  options: { runMigrations?: boolean; custody?: boolean } = {},
 ): Promise<T> {
-  const config = loadConfig(environment);
+  const config = loadConfig(environment, { custody: options.custody ?? false });
   const embedded = config.database.url === undefined;
   const database = await openDatabase(config, {
     runMigrations: options.runMigrations ?? embedded,
@@ -30,15 +30,18 @@ export const withContext = <T>(
   work: (context: INestApplicationContext, database: OpenDatabase) => Promise<T>,
   { custody = false } = {},
 ): Promise<T> =>
-  withDatabase(async (database) => {
-    const module = CliModule.register(loadConfig(environment), database.url, custody);
-    const context = await NestFactory.createApplicationContext(module, {
-      logger: ['error', 'fatal'],
-      abortOnError: false,
-    });
-    try {
-      return await work(context, database);
-    } finally {
-      await context.close();
-    }
-  });
+  withDatabase(
+    async (database) => {
+      const module = CliModule.register(loadConfig(environment, { custody }), database.url, custody);
+      const context = await NestFactory.createApplicationContext(module, {
+        logger: ['error', 'fatal'],
+        abortOnError: false,
+      });
+      try {
+        return await work(context, database);
+      } finally {
+        await context.close();
+      }
+    },
+    { custody },
+  );

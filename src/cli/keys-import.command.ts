@@ -11,7 +11,7 @@ import { planAdmission } from '../keys/exchange/plan-admission.js';
 import { planStandby } from '../keys/exchange/plan-standby.js';
 import { readKeys } from '../keys/exchange/read-keys.js';
 import { isEncryptedPem } from '../keys/exchange/read-pem.js';
-import { KeyReplacement } from '../keys/key-replacement.js';
+import { KeyAdmission } from '../keys/key-admission.js';
 import { SigningKeyStore } from '../keys/signing-key-store.js';
 import { readPassword } from './ask.js';
 import { withContext } from './context.js';
@@ -72,7 +72,7 @@ export const keysImportCommand = (): Command =>
           const bring = options.verifyOnly ? admit : becomeStandby;
           await bring(context, found, options, { keys, now, maxTokenTtl });
         },
-        { custody: true },
+        { custody: options.verifyOnly !== true },
       );
     });
 
@@ -113,7 +113,7 @@ async function admit(
 ): Promise<void> {
   const { keys, expired } = await planAdmission(found, options, world);
   await withProgress(`admitting ${keys.length} keys`, options, () =>
-    context.get(KeyReplacement).admit({ reason: options.reason }, keys),
+    context.get(KeyAdmission).admit({ reason: options.reason }, keys),
   );
   if (options.json) {
     return printJson({

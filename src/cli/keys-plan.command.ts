@@ -39,7 +39,7 @@ export const keysPlanCommand = (): Command =>
       withContext(async (context) => {
         const { keys, now } = await context.get(SigningKeyStore).all();
         // Throws with every rule between settings that the change would break.
-        const config = loadConfig({ ...environment, ...options.set });
+        const config = loadConfig({ ...environment, ...options.set }, { custody: false });
         const broken = brokenBySettings(keys, config.tokens.accessTokenTtl, now);
         if (broken.length > 0) throw new CommandError(broken.join('\n'));
         const until = now + (options.for ?? horizon('6mo'));

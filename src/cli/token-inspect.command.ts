@@ -7,11 +7,11 @@ import { withContext } from './context.js';
 import { print, printJson } from './output.js';
 import { moment } from './relative-time.js';
 import { table } from './table.js';
-import { TokenInspector, type Inspection } from './token-inspector.js';
+import { namesSecret, TokenInspector, type Inspection } from './token-inspector.js';
 
 const HELP = `
 TOKEN is better given on standard input: arguments are seen by everyone on the machine, and kept in the shell's history. The token
-itself is never printed.
+itself is never printed. A key-encryption key is needed for a token of an HMAC key alone: its secret verifies.
 
 A token of ours is judged as the guard judges it: shape, key, signature, claims, session. Any other, such as one that a tutorial's
 program made, is judged by its signature and its exp alone. Exit code 0: good; 1: refused.
@@ -28,14 +28,15 @@ export const tokenInspectCommand = (): Command =>
     .addHelpText('after', HELP)
     .action(async (given: string | undefined, { json }: { json?: boolean }) => {
       const token = (given ?? (await readToken())).trim().replace(/^Bearer +/i, '');
+      const custody = namesSecret(token);
       await withContext(
         async (context: INestApplicationContext) => {
-          const inspection = await TokenInspector.over(context).inspect(token);
+          const inspection = await TokenInspector.over(context, custody).inspect(token);
           if (json) printJson(inspection);
           else show(inspection);
           if (!inspection.good) process.exitCode = 1;
         },
-        { custody: true },
+        { custody },
       );
     });
 

@@ -12,7 +12,7 @@ import { CONFIG, type Config } from '../config/config.js';
 import { DatabaseClock } from '../database/database-clock.js';
 import { News } from '../database/news.js';
 import { MalformedKey, verificationKey } from '../keys/key-material.js';
-import { KeyRefresh } from '../keys/ring/key-refresh.js';
+import { KeyRefresh, type Secrets } from '../keys/ring/key-refresh.js';
 import { KeyRing } from '../keys/ring/key-ring.js';
 import { isHmac, stateOf, verifies, type KeyState, type SigningKey } from '../keys/signing-key.js';
 import { SigningKeyStore, type KeySet } from '../keys/signing-key-store.js';
@@ -59,23 +59,26 @@ class SecretsOnly extends LocalKeyVault {
   }
 }
 
+/** Without a key-encryption key nothing is opened. */
+const NO_SECRETS: Secrets = { load: () => undefined, secretOf: () => undefined };
+
 /** Judges tokens with the guard's own verifier, over a key ring and sessions of its own. */
 export class TokenInspector {
   private constructor(
     private readonly store: SigningKeyStore,
-    private readonly vault: LocalKeyVault,
+    private readonly vault: Secrets,
     private readonly verifier: AccessTokenVerifier,
     private readonly refresh: KeyRefresh,
     private readonly news: News,
     private readonly clockSkew: number,
   ) {}
 
-  /** @param context with custody: an HMAC secret must be opened to verify with it */
-  static over(context: INestApplicationContext): TokenInspector {
+  /** @param custody has the context custody? Without, no token of an HMAC key can be judged: its secret must be opened to verify with it */
+  static over(context: INestApplicationContext, custody: boolean): TokenInspector {
     const config = context.get<Config>(CONFIG);
     const [store, clock, news] = [context.get(SigningKeyStore), context.get(DatabaseClock), context.get(News)];
     const ring = new KeyRing(clock);
-    const vault = new SecretsOnly(context.get(KeySealing), new JwtService({}));
+    const vault = custody ? new SecretsOnly(context.get(KeySealing), new JwtService({})) : NO_SECRETS;
     const refresh = new KeyRefresh(config, store, ring, vault, clock, context.get(Tally));
     const sessions = new SessionMemory(new SessionStore(context.get(DataSource), config, clock), clock, news);
     const verifier = new AccessTokenVerifier(TokenSettings.of(config), refresh, sessions, clock);
@@ -209,6 +212,9 @@ function shapeProblem(token: string): string | undefined {
     throw error;
   }
 }
+
+/** Does the token say that an HMAC key signed it? */
+export const namesSecret = (token: string): boolean => readLoosely(token)?.header.alg.startsWith('HS') ?? false;
 
 function readLoosely(token: string): { header: z.output<typeof headerSchema>; claims: Claims } | undefined {
   try {

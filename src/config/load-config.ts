@@ -18,13 +18,17 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
  * Reads the configuration from environment variables.
+ * @param needs `custody`: false for a command that opens and seals no private half: it wants no key-encryption key, in production either
  * @throws ConfigError naming every problem.
  */
-export function loadConfig(environment: Environment): Config {
+export function loadConfig(environment: Environment, { custody = true } = {}): Config {
   const problems: string[] = [];
   const values = readSettings(environment, problems);
   const unread = Object.keys(SETTINGS).filter((name) => problems.some((problem) => problem.startsWith(`${name} `)));
-  const rules = [...relationsBroken(values), ...(values.NODE_ENV === 'production' ? productionProblems(values) : [])];
+  const rules = [
+    ...relationsBroken(values),
+    ...(values.NODE_ENV === 'production' ? productionProblems(values, custody) : []),
+  ];
   // A rule about a value that could not be read says nothing.
   problems.push(...rules.filter((rule) => !unread.some((name) => new RegExp(`\\b${name}\\b`).test(rule))));
   if (problems.length > 0) throw new ConfigError(problems);
@@ -79,14 +83,14 @@ function relationsBroken(values: SettingValues): string[] {
   return rules.filter(([holds]) => !holds).map(([, rule]) => rule);
 }
 
-function productionProblems(values: SettingValues): string[] {
+function productionProblems(values: SettingValues, custody: boolean): string[] {
   const rules: readonly (readonly [boolean, string])[] = [
     [
       values.DATABASE_URL !== undefined,
       'DATABASE_URL is missing: in production Keyturn uses your Postgres and starts none of its own',
     ],
     [
-      values.KEK_FILE !== undefined || values.KEK !== undefined,
+      !custody || values.KEK_FILE !== undefined || values.KEK !== undefined,
       'KEK_FILE is missing: in production you keep the key-encryption key. Make one with: keyturn kek new',
     ],
     [

@@ -7,7 +7,7 @@ import { planReplacement } from './plan-keys.js';
 import { Replicas } from './replicas.js';
 import { signerAmong, type Algorithm, type Instant, type SigningKey } from './signing-key.js';
 import { SigningKeyStore } from './signing-key-store.js';
-import type { Publication, VerifyOnlyKey } from './signing-key-writes.js';
+import type { Publication } from './signing-key-writes.js';
 import { CannotOpen } from './vault/key-encryption-keys.js';
 import { KeySealing } from './vault/key-sealing.js';
 
@@ -57,11 +57,6 @@ export class KeyReplacement {
       (half, owner) => this.sealing.seal(half, owner),
     );
     return { ...outcome, standby: published[0] ?? '' };
-  }
-
-  /** Admits public keys that verify and never sign. @throws KeyturnError `key_change_refused`, `database_unavailable` */
-  async admit(actor: Actor, keys: readonly VerifyOnlyKey[]): Promise<void> {
-    await this.store.change(actor, () => ({ changes: { admit: keys }, result: {} }));
   }
 
   private async obtain(

@@ -36,7 +36,7 @@ afterAll(async () => {
 });
 
 /** Each time with a ring and a memory of its own, as a command has. */
-const inspect = (text: string): Promise<Inspection> => TokenInspector.over(server.app).inspect(text);
+const inspect = (text: string): Promise<Inspection> => TokenInspector.over(server.app, true).inspect(text);
 const seconds = async (): Promise<number> => Math.floor((await server.app.get(SigningKeyStore).look()).now / 1_000);
 
 async function moveTo(algorithm: Algorithm): Promise<void> {

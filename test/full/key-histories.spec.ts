@@ -4,6 +4,7 @@ import { DatabaseError } from 'pg';
 import { KeyturnError } from '../../src/common/errors.js';
 import { SYSTEM } from '../../src/database/change.js';
 import { generateKey, type KeyMaterial } from '../../src/keys/key-material.js';
+import { KeyAdmission } from '../../src/keys/key-admission.js';
 import { KeyReplacement } from '../../src/keys/key-replacement.js';
 import { KeyRotation } from '../../src/keys/key-rotation.js';
 import type { Algorithm } from '../../src/keys/signing-key.js';
@@ -225,7 +226,7 @@ async function make(wanted: Change): Promise<void> {
       if (!algorithm || !publicJwk || !thumbprint) return;
       const kid = `partner-${seen.keys.length}`;
       const times = { createdAt: seen.now - hour, expiresAt: seen.now + wanted.lives, maxTokenTtl: hour };
-      await replacement.admit(SYSTEM, [{ kid, algorithm, publicJwk, thumbprint, ...times }]);
+      await app.get(KeyAdmission).admit(SYSTEM, [{ kid, algorithm, publicJwk, thumbprint, ...times }]);
     }
   }
 }

@@ -13,6 +13,9 @@ import { KeyRing, type RingKey } from './key-ring.js';
 /** An unknown kid costs at most one refresh in this time, however many ask. */
 const MISS_INTERVAL_MS = 1_000;
 
+/** What a ring wants of a vault: the secrets of HMAC keys, which verify too. */
+export type Secrets = Pick<LocalKeyVault, 'load' | 'secretOf'>;
+
 /** Keeps the ring as new as it must be, and finds keys in it. */
 @Injectable()
 export class KeyRefresh {
@@ -30,7 +33,7 @@ export class KeyRefresh {
     @Inject(CONFIG) private readonly config: Config,
     private readonly store: SigningKeyStore,
     private readonly ring: KeyRing,
-    private readonly vault: LocalKeyVault,
+    @Inject(LocalKeyVault) private readonly vault: Secrets,
     private readonly clock: DatabaseClock,
     private readonly tally: Tally,
   ) {}

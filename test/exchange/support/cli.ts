@@ -33,9 +33,9 @@ export async function run(
   });
 }
 
-/** `keyturn …` beside a server: the same database, issuer and key-encryption key. */
+/** `keyturn …` beside a server: the same database, issuer and key-encryption key, unless `settings` say otherwise. */
 export const keyturnBeside =
-  (server: TestApp, database: TestDatabase) =>
+  (server: TestApp, database: TestDatabase, settings: Readonly<Record<string, string>> = {}) =>
   (args: readonly string[], input = ''): Promise<Said> =>
     run(process.execPath, [cli, ...args], {
       input,
@@ -45,6 +45,7 @@ export const keyturnBeside =
         KEK: server.kek,
         PORT: String(server.config.http.port),
         KEY_ALGORITHM: server.config.keys.algorithm,
+        ...settings,
       },
     });
 
