@@ -51,7 +51,12 @@ export interface Config {
     readonly interval: number;
     readonly slowdown: number;
   };
-  readonly passwordHashConcurrency: number;
+  readonly passwordHash: {
+    /** KiB. */
+    readonly memory: number;
+    readonly passes: number;
+    readonly concurrency: number;
+  };
   readonly logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'silent';
 }
 

@@ -157,7 +157,11 @@ function toConfig(values: SettingValues): Config {
       interval: values.LOGIN_ATTEMPT_INTERVAL,
       slowdown: values.LOGIN_SLOWDOWN,
     },
-    passwordHashConcurrency: values.PASSWORD_HASH_CONCURRENCY,
+    passwordHash: {
+      memory: values.PASSWORD_HASH_MEMORY * 1_024,
+      passes: values.PASSWORD_HASH_PASSES,
+      concurrency: values.PASSWORD_HASH_CONCURRENCY,
+    },
     logLevel: values.LOG_LEVEL,
   };
 }

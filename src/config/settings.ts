@@ -212,7 +212,21 @@ export const SETTINGS = {
     'Wrong passwords at once for one name from all strangers together. Beyond, every stranger’s login with that name takes LOGIN_SLOWDOWN longer; none is refused.',
   ),
   LOGIN_SLOWDOWN: setting(duration(0, 10_000), '2s', 'How much longer.'),
-  PASSWORD_HASH_CONCURRENCY: setting(integer(1, 64), '2', 'Password hashes computed at once; 19 MiB each.'),
+  PASSWORD_HASH_MEMORY: setting(
+    integer(19, 4_096),
+    '19',
+    'MiB that a password hash takes (Argon2id, m; OWASP: 19 at least). Hashes made with less are made anew at the next login.',
+  ),
+  PASSWORD_HASH_PASSES: setting(
+    integer(2, 100),
+    '2',
+    'Passes of a password hash over its memory (Argon2id, t; OWASP: 2 at least). The same holds.',
+  ),
+  PASSWORD_HASH_CONCURRENCY: setting(
+    integer(1, 64),
+    '2',
+    'Password hashes computed at once; each takes PASSWORD_HASH_MEMORY.',
+  ),
 
   METRICS_TOKEN: optional(
     z.string().regex(/^[\x21-\x7e]{16,}$/, 'must have at least 16 visible ASCII characters'),

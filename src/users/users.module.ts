@@ -17,8 +17,12 @@ const HASH_QUEUE = 64;
     {
       provide: PasswordHasher,
       inject: [CONFIG],
-      useFactory: (config: Config) =>
-        new PasswordHasher({ concurrency: config.passwordHashConcurrency, queue: HASH_QUEUE }),
+      useFactory: ({ passwordHash: { memory, passes, concurrency } }: Config) =>
+        new PasswordHasher({
+          cost: { memoryCost: memory, timeCost: passes, parallelism: 1 },
+          concurrency,
+          queue: HASH_QUEUE,
+        }),
     },
     UserStore,
     UserDirectory,

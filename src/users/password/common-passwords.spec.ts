@@ -1,3 +1,4 @@
+import { createRequire } from 'node:module';
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
 import { isCommonPassword } from './common-passwords.js';
@@ -20,6 +21,15 @@ describe('a password is common', () => {
     ['with 1 for l', 'we1come_we1come_'],
     ['backwards', 'drowssap1234567'],
     ['in full-width letters', 'ｐａｓｓｗｏｒｄ1234567'],
+    ['an entry of the list', 'polniypizdec0211'],
+    ['an entry of the list in capitals', '1QAZ2WSX3EDC4RFV'],
+    ['a rarer one with digits behind it', 'Scandinavian2026!!'],
+    ['a rarer one twice', 'supernatural-supernatural'],
+    ['a rarer one said again and again, and a sign', 'hdhdhd1hdhdhd1!!'.replaceAll('hdhdhd1', 'chicken1')],
+    ['one with digits of its own and others', '!!chickenwing1012026'],
+    ['a rarer one with blanks between its letters', 's c a n d i n a v i a n 1'],
+    ['a rarer one backwards', 'lanoisseforp12345'],
+    ['a rarer one with signs for letters', 'pr0f3$$i0n@l 1985'],
     ['a phrase that everybody knows', 'correct horse battery staple'.replaceAll(' ', '')],
   ])('%s', (_, password) => {
     expect(isCommonPassword(password)).toBe(true);
@@ -32,9 +42,27 @@ describe('a password is common', () => {
     ['letters at random', 'kqzvbwmfjxhtrpd'],
     ['digits at random', '830174629550318'],
     ['another script', '正しい馬の電池とホチキスの針です'],
+    ['two rarer ones', 'scandinavian contortionist'],
+    ['a rarer one with a word that is not in the list', 'supernatural xylophone'],
     ['nothing', ''],
   ])('but not %s', (_, password) => {
     expect(isCommonPassword(password)).toBe(false);
+  });
+
+  it('but not when it is words at random', () => {
+    const { dictionary } = createRequire(import.meta.url)('@zxcvbn-ts/language-common');
+    const words = fc.array(fc.constantFrom<string>(...dictionary['diceware-common']), { minLength: 4, maxLength: 8 });
+    const between = fc.constantFrom(' ', '-', '', '. ', '7');
+    fc.assert(
+      fc.property(words, between, fc.boolean(), (chosen, separator, capitals) => {
+        const spelt = capitals ? chosen.map((word) => word.charAt(0).toUpperCase() + word.slice(1)) : chosen;
+        expect([spelt.join(separator), isCommonPassword(spelt.join(separator))]).toEqual([
+          spelt.join(separator),
+          false,
+        ]);
+      }),
+      { numRuns: 300 },
+    );
   });
 
   it('whatever digits and signs surround it', () => {
