@@ -12,6 +12,7 @@ import { addSecurityHeaders } from './common/http/security-headers.js';
 import { validationPipe } from './common/http/validation.pipe.js';
 import { Tally } from './common/tally.js';
 import type { Config } from './config/config.js';
+import { problemPage } from './console/problem-page.js';
 import { asKeyturnError } from './database/unavailable.js';
 import { describeApi } from './openapi.js';
 
@@ -40,7 +41,7 @@ export async function createServer(
     abortOnError: false,
   });
   limitBodies(app);
-  app.useGlobalFilters(new ProblemFilter(app.get(Tally), asKeyturnError));
+  app.useGlobalFilters(new ProblemFilter(app.get(Tally), asKeyturnError, problemPage));
   app.useGlobalPipes(validationPipe());
   addSecurityHeaders(adapter.getInstance(), app.get(TokenSettings).issuer.startsWith('https://'));
   describeApi(app);

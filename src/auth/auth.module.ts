@@ -67,6 +67,7 @@ import { VerifiedTokens } from './token/verified-tokens.js';
     AuthService,
     BrowserSession,
     OwnAccount,
+    SessionCookies,
     Throttle,
     TokenSettings,
     UserAdministrationModule,

@@ -14,12 +14,20 @@ import { hashOfCode, voidCodesOf } from './user-codes.js';
 
 export const SETUP_CODE_LIFE_MS = 30 * 60_000;
 
-type Purpose = 'setup' | 'invitation' | 'reset';
+/** What a code is for. */
+export type Purpose = 'setup' | 'invitation' | 'reset';
 
-interface Redeemable {
+const ANY: readonly Purpose[] = ['setup', 'invitation', 'reset'];
+
+/** A code that works. */
+export interface GoodCode {
   readonly purpose: Purpose;
-  readonly userId: string | null;
+  /** Whose password it sets; null: it makes the first administrator. */
   readonly username: string | null;
+}
+
+interface Redeemable extends GoodCode {
+  readonly userId: string | null;
 }
 
 const noSuchCode = (): KeyturnError =>
@@ -52,22 +60,24 @@ export class OneTimeCodes {
     return code;
   }
 
-  /** Would this code work now? Spends nothing. */
-  async isGood(code: string): Promise<boolean> {
-    return (await this.find(code)) !== undefined;
+  /** What this code would do now, if it is for one of these purposes. Spends nothing. */
+  look(code: string, purposes: readonly Purpose[]): Promise<GoodCode | undefined> {
+    return this.find(code, purposes);
   }
 
   /**
    * Spends a code: makes the first administrator, or sets the password of the user it was made for. The login history has it.
    * @param device where the code comes from
+   * @param purposes what the code may be for; another one is as good as none
    * @throws KeyturnError `invalid_code`, `password_rejected`, `username_taken`, `validation_failed`, `database_unavailable`
    */
   async redeem(
     device: Attempt,
     form: { readonly code: string; readonly username?: string | undefined; readonly password: string },
+    purposes: readonly Purpose[] = ANY,
   ): Promise<void> {
     try {
-      await this.spendAndSet(device.requestId, form);
+      await this.spendAndSet(device.requestId, form, purposes);
     } catch (error) {
       if (error instanceof KeyturnError && error.code === 'invalid_code') {
         this.tally.count('redemptions', 'refused');
@@ -83,9 +93,10 @@ export class OneTimeCodes {
   private async spendAndSet(
     requestId: string | undefined,
     { code, username, password }: Parameters<OneTimeCodes['redeem']>[1],
+    purposes: readonly Purpose[],
   ): Promise<void> {
     // The policy and the costly hash come before the code is spent, and only for a code that is good.
-    const found = await this.find(code);
+    const found = await this.find(code, purposes);
     if (!found) throw noSuchCode();
     const name = found.username ?? username;
     if (name === undefined) {
@@ -120,7 +131,7 @@ export class OneTimeCodes {
     );
   }
 
-  private async find(code: string): Promise<Redeemable | undefined> {
+  private async find(code: string, purposes: readonly Purpose[]): Promise<Redeemable | undefined> {
     try {
       const [row] = await this.dataSource.query<
         { purpose: Purpose; user_id: string | null; username: string | null }[]
@@ -129,7 +140,8 @@ export class OneTimeCodes {
          WHERE c.code_hash = $1 AND c.redeemed_at IS NULL AND c.expires_at > keyturn.clock() AND u.disabled_at IS NULL`,
         [hashOfCode(code)],
       );
-      if (!row || (row.purpose === 'setup' && (await this.users.hasAdministrator()))) return undefined;
+      if (!row || !purposes.includes(row.purpose) || (row.purpose === 'setup' && (await this.users.hasAdministrator())))
+        return undefined;
       return { purpose: row.purpose, userId: row.user_id, username: row.username };
     } catch (error) {
       throw asKeyturnError(error);

@@ -4,13 +4,19 @@ import type { FastifyInstance } from 'fastify';
 const CONTENT_SECURITY_POLICY =
   "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
+/** The API page is made by a script of this site, styles itself within its elements, and asks this site what a reader tries out. */
+const DOCS_CONTENT_SECURITY_POLICY =
+  "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; connect-src 'self'; img-src 'self' data:; form-action 'none'; frame-ancestors 'none'; base-uri 'none'";
+
 /** Headers of every answer (ASVS 3.4). `https`: the service is known under an https URL. */
 export function addSecurityHeaders(fastify: FastifyInstance, https: boolean): void {
-  fastify.addHook('onSend', async (_request, reply) => {
+  fastify.addHook('onSend', async (request, reply) => {
     reply.header('x-content-type-options', 'nosniff');
     reply.header('referrer-policy', 'no-referrer');
     reply.header('cross-origin-resource-policy', 'same-origin');
-    if (!reply.hasHeader('content-security-policy')) reply.header('content-security-policy', CONTENT_SECURITY_POLICY);
+    reply.header('cross-origin-opener-policy', 'same-origin');
+    const isDocs = /^\/docs\/?(\?|$)/.test(request.url);
+    reply.header('content-security-policy', isDocs ? DOCS_CONTENT_SECURITY_POLICY : CONTENT_SECURITY_POLICY);
     if (https) reply.header('strict-transport-security', 'max-age=31536000; includeSubDomains');
   });
 }
