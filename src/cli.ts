@@ -21,15 +21,32 @@ import { usersCreateCommand } from './cli/users-create.command.js';
 import { usersListCommand } from './cli/users-list.command.js';
 import { usersResetPasswordCommand } from './cli/users-reset-password.command.js';
 import { usersDisableCommand, usersEnableCommand } from './cli/users-standing.commands.js';
-import { KeyturnError } from './common/errors.js';
+import { ERROR_STATUS, KeyturnError } from './common/errors.js';
 import { unexpectedInWords } from './common/unexpected.js';
 import { KEYTURN_VERSION } from './common/version.js';
 import { ConfigError } from './config/load-config.js';
 import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.js';
 import { DatabaseProblem } from './database/open-database.js';
+import { isDatabaseUnavailable } from './database/unavailable.js';
 
-/** Exit codes: 0 done, 1 refused or failed with a sentence that says why, 2 the command line cannot be read. */
+/** What ends a command with a sentence. */
 const EXPECTED = [CommandError, KeyturnError, ConfigError, DatabaseProblem, EmbeddedPostgresError];
+
+const EXIT = {
+  /** Refused or failed, with a sentence that says why. */
+  refused: 1,
+  /** The command line cannot be read. */
+  usage: 2,
+  /** The database, or a key, cannot be had at the moment: EX_TEMPFAIL of sysexits.h. */
+  tryAgain: 75,
+} as const;
+
+function exitCodeOf(error: unknown): number {
+  const passing =
+    (error instanceof KeyturnError && ERROR_STATUS[error.code] === 503) ||
+    (error instanceof DatabaseProblem && isDatabaseUnavailable(error.cause));
+  return passing ? EXIT.tryAgain : EXIT.refused;
+}
 
 const group = (name: string, about: string, commands: readonly Command[]): Command => {
   const command = new Command(name).description(about);
@@ -40,6 +57,10 @@ const group = (name: string, about: string, commands: readonly Command[]): Comma
 const program = new Command('keyturn')
   .description('Login with signing keys that rotate themselves: the command line of operators and DBAs.')
   .version(KEYTURN_VERSION)
+  .addHelpText(
+    'after',
+    '\nExit codes: 0 done; 1 refused or failed, with a sentence that says why; 2 the command line cannot be read;\n75 the database or a key cannot be had at the moment, try again.',
+  )
   .addCommand(migrateCommand())
   .addCommand(
     group('keys', 'the life of the signing keys', [
@@ -82,10 +103,10 @@ try {
   await program.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? 0 : 2;
+    process.exitCode = error.exitCode === 0 ? 0 : EXIT.usage;
   } else if (EXPECTED.some((expected) => error instanceof expected)) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = 1;
+    process.exitCode = exitCodeOf(error);
   } else {
     process.stderr.write(`${unexpectedInWords(error)}\n`);
     process.exitCode = 1;

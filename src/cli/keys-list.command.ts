@@ -12,6 +12,10 @@ export const keysListCommand = (): Command =>
   new Command('list')
     .description('every key, its state, since when and until when')
     .option('--json', 'for scripts')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  keyturn keys list\n  keyturn keys list --json | jq -r \'.[] | select(.state == "active").kid\'',
+    )
     .action(({ json }: { json?: boolean }) =>
       withContext(async (context) => {
         const { keys, now } = await context.get(SigningKeyStore).all();

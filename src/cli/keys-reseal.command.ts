@@ -11,7 +11,7 @@ export const keysResealCommand = (): Command =>
     .option('--json', 'for scripts')
     .addHelpText(
       'after',
-      '\nTo change the key-encryption key:\n  1. keyturn kek new, and put the line first in the KEK_FILE of every server; restart them one by one\n  2. keyturn keys reseal\n  3. take the old line out of KEK_FILE; restart the servers one by one',
+      '\nTo change the key-encryption key:\n  1. keyturn kek new, and put the line first in the KEK_FILE of every server; restart them one by one\n  2. keyturn keys reseal\n  3. take the old line out of KEK_FILE; restart the servers one by one\n\nExample:\n  keyturn keys reseal --reason "yearly"',
     )
     .action(({ reason, json }: { reason?: string; json?: boolean }) =>
       withContext(

@@ -5,6 +5,7 @@ import { receiptOf } from '../keys/receipt.js';
 import { confirm } from './ask.js';
 import { withContext } from './context.js';
 import { print, printJson } from './output.js';
+import { moment } from './relative-time.js';
 import { withProgress } from './progress.js';
 
 export const keysRevokeCommand = (): Command =>
@@ -26,15 +27,18 @@ export const keysRevokeCommand = (): Command =>
         );
         const receipt = receiptOf(revocation, config.keys, config.keys.offlineLimit);
         if (json) return printJson(receipt);
-        const { revoked, signer, at, replicas, outsideCachesBy } = receipt;
+        const { revoked, signer, replicas } = receipt;
+        const time = (instant: string): string => moment(Date.parse(instant), revocation.at);
         print(
-          `${revoked} is revoked since ${at}; ${signer === null ? 'nothing signs until a running server makes a new key' : `${signer} signs now`}.`,
+          `${revoked} is revoked since ${time(receipt.at)}; ${signer === null ? 'nothing signs until a running server makes a new key' : `${signer} signs now`}.`,
         );
         print(
-          `Effective on ${replicas.following} of ${replicas.live} running servers after ${(replicas.afterMilliseconds / 1_000).toFixed(1)} s; outside caches by ${outsideCachesBy}.`,
+          `Effective on ${replicas.following} of ${replicas.live} running servers after ${(replicas.afterMilliseconds / 1_000).toFixed(1)} s; outside caches by ${time(receipt.outsideCachesBy)}.`,
         );
         for (const { id, verifiesAtMostUntil } of replicas.silent)
-          print(`Server ${id} was not seen to follow; cut off, it verifies until ${verifiesAtMostUntil} at most.`);
+          print(
+            `Server ${id} was not seen to follow; cut off, it verifies until ${time(verifiesAtMostUntil)} at most.`,
+          );
         return undefined;
       }),
     );

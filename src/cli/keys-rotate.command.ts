@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { KeyRotation } from '../keys/key-rotation.js';
 import { withContext } from './context.js';
 import { print, printJson } from './output.js';
+import { moment } from './relative-time.js';
 
 const version = (text: string): number => {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new InvalidArgumentError('A version is a number such as 7.');
@@ -28,7 +29,7 @@ export const keysRotateCommand = (): Command =>
         if (options.json)
           return printJson({ retired: retired?.kid ?? null, activated: activated.kid, forced, at: time });
         return print(
-          `${activated.kid} signs since ${time}${forced ? ', by force' : ''}; tokens of ${retired?.kid ?? 'earlier keys'} stay good until they expire.`,
+          `${activated.kid} signs since ${moment(at, at)}${forced ? ', by force' : ''}; tokens of ${retired?.kid ?? 'earlier keys'} stay good until they expire.`,
         );
       }),
     );

@@ -439,8 +439,7 @@ describe('what a history of many steps seldom meets', () => {
     for (const username of ['ben', 'cleo', 'dan', 'eve', 'fay']) await world.server(0).app.createUser({ username });
     for (const server of world.servers) await world.hear(server);
     await world.restoreNothing();
-    await world.hear(world.server(servers.one));
-    await world.hear(world.server(servers.other));
+    for (const index of [servers.one, servers.other, servers.silent]) await world.hear(world.server(index));
     await world.logIn(world.server(servers.other), look);
     expect(await world.verdictsNow()).toEqual(['good', 'good', 'good']);
   });
