@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { Command, CommanderError } from 'commander';
 import { auditVerifyCommand } from './cli/audit-verify.command.js';
-import { CommandError } from './cli/command-error.js';
+import { failureText } from './cli/command-error.js';
 import { doctorCommand } from './cli/doctor.command.js';
 import { kekNewCommand } from './cli/kek-new.command.js';
 import { keysExportCommand } from './cli/keys-export.command.js';
@@ -22,15 +22,9 @@ import { usersListCommand } from './cli/users-list.command.js';
 import { usersResetPasswordCommand } from './cli/users-reset-password.command.js';
 import { usersDisableCommand, usersEnableCommand } from './cli/users-standing.commands.js';
 import { ERROR_STATUS, KeyturnError } from './common/errors.js';
-import { unexpectedInWords } from './common/unexpected.js';
 import { KEYTURN_VERSION } from './common/version.js';
-import { ConfigError } from './config/load-config.js';
-import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.js';
 import { DatabaseProblem } from './database/open-database.js';
 import { isDatabaseUnavailable } from './database/unavailable.js';
-
-/** What ends a command with a sentence. */
-const EXPECTED = [CommandError, KeyturnError, ConfigError, DatabaseProblem, EmbeddedPostgresError];
 
 const EXIT = {
   /** Refused or failed, with a sentence that says why. */
@@ -99,16 +93,19 @@ const throwInsteadOfExit = (command: Command): void => {
 };
 throwInsteadOfExit(program);
 
+/** Does the command that runs speak to a script? */
+let json = false;
+program.hook('preAction', (_program, command) => {
+  json = command.opts()['json'] === true;
+});
+
 try {
   await program.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? 0 : EXIT.usage;
-  } else if (EXPECTED.some((expected) => error instanceof expected)) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
-    process.exitCode = exitCodeOf(error);
   } else {
-    process.stderr.write(`${unexpectedInWords(error)}\n`);
-    process.exitCode = 1;
+    process.stderr.write(`${failureText(error, json)}\n`);
+    process.exitCode = exitCodeOf(error);
   }
 }

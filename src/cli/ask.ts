@@ -6,28 +6,44 @@ import { CommandError } from './command-error.js';
 /** Asks before what cannot be undone. Without a person at a terminal only `--yes` goes on. */
 export async function confirm(question: string, yes: boolean): Promise<void> {
   if (yes) return;
-  if (!process.stdin.isTTY) throw new CommandError(`${question} Say so with --yes.`);
+  if (!process.stdin.isTTY) throw new CommandError('confirmation_required', `${question} Say so with --yes.`);
   const prompt = createInterface({ input: process.stdin, output: process.stderr });
   try {
     const answer = await prompt.question(`${question} Type yes to go on: `);
-    if (answer.trim() !== 'yes') throw new CommandError('Nothing was changed.');
+    if (answer.trim() !== 'yes') throw new CommandError('not_confirmed', 'Nothing was changed.');
   } finally {
     prompt.close();
   }
 }
 
-/** A password from a file, from standard input, or typed unseen. Never from an argument: those are seen by everyone. */
-export async function readPassword(file: string | undefined): Promise<string> {
+/** Where a person sits, if one does. */
+export interface Terminal {
+  readonly input: NodeJS.ReadableStream & { readonly isTTY?: boolean };
+  readonly output: NodeJS.WritableStream;
+}
+
+const here: Terminal = { input: process.stdin, output: process.stderr };
+
+/**
+ * A secret from a file, from standard input, or typed unseen. Never from an argument: those are seen by everyone.
+ * @param label what is asked for, such as `Password of anna`
+ */
+export async function readSecret(label: string, file?: string, terminal = here): Promise<string> {
   if (file !== undefined) return firstLine(readGivenFile(file).toString('utf8'));
-  if (!process.stdin.isTTY) return firstLine(readFileSync(0, 'utf8'));
-  process.stderr.write('Password: ');
+  if (!terminal.input.isTTY) return firstLine(readFileSync(0, 'utf8'));
+  return askUnseen(label, terminal);
+}
+
+/** What is typed or pasted until Enter; it is not shown. */
+export async function askUnseen(label: string, { input, output }: Terminal = here): Promise<string> {
+  output.write(`${label}: `);
   const unseen = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const prompt = createInterface({ input: process.stdin, output: unseen, terminal: true });
+  const prompt = createInterface({ input, output: unseen, terminal: true });
   try {
     return await prompt.question('');
   } finally {
     prompt.close();
-    process.stderr.write('\n');
+    output.write('\n');
   }
 }
 
@@ -36,9 +52,13 @@ export function readGivenFile(path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new CommandError(`${path} cannot be read: ${error instanceof Error ? error.message : 'unknown error'}`, {
-      cause: error,
-    });
+    throw new CommandError(
+      'file_unreadable',
+      `${path} cannot be read: ${error instanceof Error ? error.message : 'unknown error'}`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 

@@ -36,14 +36,19 @@ export const auditVerifyCommand = (): Command =>
           verifyHistory(await readHistory(client, role === 'app' ? 'tables' : 'views'), kept),
         );
         if (options.json) printJson(asData(verdict));
-        if (verdict.misfit) throw new CommandError(`The history does not hold: ${verdict.misfit.problem}.`);
+        if (verdict.misfit)
+          throw new CommandError('history_broken', `The history does not hold: ${verdict.misfit.problem}.`);
         if (!options.json) print(inWords(verdict));
       }),
     );
 
 function readKept(file: string): readonly Checkpoint[] {
   const kept = readKeptCheckpoints(readGivenFile(file).toString('utf8'));
-  if (!kept) throw new CommandError(`${file} holds no checkpoint of a Keyturn history, or something beside.`);
+  if (!kept)
+    throw new CommandError(
+      'checkpoint_unreadable',
+      `${file} holds no checkpoint of a Keyturn history, or something beside.`,
+    );
   return kept;
 }
 

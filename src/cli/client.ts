@@ -17,7 +17,7 @@ export function readerAs(
 ): Reader {
   if (role === 'app') return { connectionString: url, setting: 'DATABASE_URL' };
   if (auditorUrl !== undefined) return { connectionString: auditorUrl, setting: 'AUDITOR_DATABASE_URL' };
-  throw new CommandError('Set AUDITOR_DATABASE_URL to a connection string of keyturn_auditor.');
+  throw new CommandError('setting_missing', 'Set AUDITOR_DATABASE_URL to a connection string of keyturn_auditor.');
 }
 
 /**
@@ -39,7 +39,8 @@ export async function withClient<T>(
     await explained(() => client.connect(), connectionString, setting);
     return await work(client);
   } catch (error) {
-    if (error instanceof pg.DatabaseError) throw new CommandError(complaintText(error), { cause: error });
+    if (error instanceof pg.DatabaseError)
+      throw new CommandError('statement_refused', complaintText(error), { cause: error });
     throw error;
   } finally {
     await client.end();

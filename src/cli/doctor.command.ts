@@ -40,7 +40,7 @@ export const doctorCommand = (): Command =>
           if (json) printJson({ ok: findings.every(({ ok }) => ok), findings });
           else for (const { ok, what } of findings) print(`${ok ? 'ok   ' : 'WRONG'}  ${printable(what)}`);
           const bad = findings.filter(({ ok }) => !ok).length;
-          if (bad > 0) throw new CommandError(`${bad} of ${findings.length} are wrong.`);
+          if (bad > 0) throw new CommandError('unhealthy', `${bad} of ${findings.length} are wrong.`);
         },
         { custody: true },
       ),

@@ -74,7 +74,10 @@ function writeNew(path: string, file: Buffer): void {
   try {
     writeFileSync(path, file, { mode: 0o600, flag: 'wx' });
   } catch (error) {
-    throw new CommandError(`${path} cannot be written: ${error instanceof Error ? error.message : 'unknown error'}`);
+    throw new CommandError(
+      'file_unwritable',
+      `${path} cannot be written: ${error instanceof Error ? error.message : 'unknown error'}`,
+    );
   }
 }
 
@@ -82,6 +85,9 @@ function readFile(path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (error) {
-    throw new CommandError(`${path} cannot be read: ${error instanceof Error ? error.message : 'unknown error'}`);
+    throw new CommandError(
+      'file_unreadable',
+      `${path} cannot be read: ${error instanceof Error ? error.message : 'unknown error'}`,
+    );
   }
 }

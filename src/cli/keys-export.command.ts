@@ -55,6 +55,9 @@ function replaceFile(path: string, text: string): void {
     renameSync(beside, path);
   } catch (error) {
     rmSync(beside, { force: true });
-    throw new CommandError(`${path} cannot be written: ${error instanceof Error ? error.message : 'unknown error'}`);
+    throw new CommandError(
+      'file_unwritable',
+      `${path} cannot be written: ${error instanceof Error ? error.message : 'unknown error'}`,
+    );
   }
 }

@@ -13,7 +13,7 @@ import { readKeys } from '../keys/exchange/read-keys.js';
 import { isEncryptedPem } from '../keys/exchange/read-pem.js';
 import { KeyAdmission } from '../keys/key-admission.js';
 import { SigningKeyStore } from '../keys/signing-key-store.js';
-import { readPassword } from './ask.js';
+import { readSecret } from './ask.js';
 import { withContext } from './context.js';
 import { replaceStandby } from './keys-replace.commands.js';
 import { print, printJson } from './output.js';
@@ -88,8 +88,7 @@ async function keysOf(path: string, { passphraseFile }: Options): Promise<readon
 
 async function passphraseFor(path: string, file: string | undefined): Promise<string> {
   if (file === undefined) {
-    if (process.stdin.isTTY) process.stderr.write(`${path} is encrypted. Its passphrase, please.\n`);
-    return readPassword(undefined);
+    return readSecret(`Passphrase of ${path}`);
   }
   const secret = readKeyFile(file);
   refuseIfOthersMayRead(secret);

@@ -41,7 +41,7 @@ export const keysPlanCommand = (): Command =>
         // Throws with every rule between settings that the change would break.
         const config = loadConfig({ ...environment, ...options.set }, { custody: false });
         const broken = brokenBySettings(keys, config.tokens.accessTokenTtl, now);
-        if (broken.length > 0) throw new CommandError(broken.join('\n'));
+        if (broken.length > 0) throw new CommandError('setting_refused', broken.join('\n'));
         const until = now + (options.for ?? horizon('6mo'));
         const ahead = forecast(keys, config.keys, now, until);
         if (options.json)

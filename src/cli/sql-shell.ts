@@ -138,7 +138,7 @@ export class SqlShell {
     } catch (error) {
       if (!(error instanceof Error)) throw error;
       if (!(error instanceof pg.DatabaseError) || error.severity === 'FATAL')
-        throw new CommandError(`The connection to Postgres is lost: ${error.message}`);
+        throw new CommandError('database_unavailable', `The connection to Postgres is lost: ${error.message}`);
       this.failed = true;
       this.complain(complaintText(error));
     } finally {

@@ -1,8 +1,7 @@
 import { readFileSync } from 'node:fs';
-import { createInterface } from 'node:readline/promises';
-import { Writable } from 'node:stream';
 import type { INestApplicationContext } from '@nestjs/common';
 import { Command } from 'commander';
+import { askUnseen } from './ask.js';
 import { withContext } from './context.js';
 import { print, printJson } from './output.js';
 import { moment } from './relative-time.js';
@@ -63,13 +62,5 @@ function show({ checkedAt, key, signature, claims, verdict }: Inspection): void 
 /** From a pipe or a file; typed or pasted unseen when a person sits there. */
 async function readToken(): Promise<string> {
   if (!process.stdin.isTTY) return readFileSync(0, 'utf8');
-  process.stderr.write('Token, then Enter (it is not shown): ');
-  const unseen = new Writable({ write: (_chunk, _encoding, done) => done() });
-  const prompt = createInterface({ input: process.stdin, output: unseen, terminal: true });
-  try {
-    return await prompt.question('');
-  } finally {
-    prompt.close();
-    process.stderr.write('\n');
-  }
+  return askUnseen('Token, then Enter (it is not shown)');
 }

@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { UserAdministration } from '../auth/administration/user-administration.js';
 import { usernameText } from '../common/text.js';
 import { roleName } from '../users/roles.js';
-import { readPassword } from './ask.js';
+import { readSecret } from './ask.js';
 import { withContext } from './context.js';
 import { print, printJson } from './output.js';
 import { printCode } from './users-reset-password.command.js';
@@ -49,7 +49,7 @@ Examples:
           const invited = await administration.invite({}, { username, roles });
           return json ? printJson(invited) : printCode(invited);
         }
-        const password = await readPassword(passwordFile);
+        const password = await readSecret(`Password of ${username}`, passwordFile);
         const user = await administration.create({}, { username, password, roles });
         if (json) return printJson({ id: user.id, username: user.username, roles: user.roles });
         return print(

@@ -112,7 +112,7 @@ describe('a command that cannot go on', () => {
       expect([code, output.trim()]).toEqual([
         1,
         expect.stringMatching(
-          /^No Postgres answers on 127\.0\.0\.1:\d+\/keyturn\. Start it, or correct AUDITOR_DATABASE_URL[^\n]*$/,
+          /^keyturn: database_unusable: No Postgres answers on 127\.0\.0\.1:\d+\/keyturn\. Start it, or correct AUDITOR_DATABASE_URL[^\n]*$/,
         ),
       ]);
     },

@@ -139,7 +139,7 @@ describe('what a person reads of a change', () => {
     expect(await keyturn('rotate', ['--from', '1'])).toMatchObject({
       code: 1,
       out: '',
-      err: expect.stringMatching(/^Version 1 does not sign any more/),
+      err: expect.stringMatching(/^keyturn: version_conflict: Version 1 does not sign any more/),
     });
     expect(await keyturn('revoke', ['nobody', '--reason', 'none', '--yes'])).toMatchObject({ code: 1 });
     expect(await keyturn('backup', ['one.backup'])).toMatchObject({ code: 1, err: expect.stringMatching(/exist/i) });

@@ -66,14 +66,17 @@ describe('keyturn sql', () => {
 
   it('runs the statements of its argument, whole, and ends at the first that fails', async () => {
     const { code, out, err } = await sql(['select generate_series(1, 600) as n; select 1/0; select 2 as two']);
-    expect([code, err]).toEqual([1, 'Postgres: division by zero\n']);
+    expect([code, err]).toEqual([1, 'keyturn: statement_refused: Postgres: division by zero\n']);
     expect(out).toMatch(/\n600\n\(600 rows\)\n$/);
     expect((await sql(['select 1 as one', '--json'])).out).toBe('[\n  {\n    "one": 1\n  }\n]\n');
   });
 
   it.each([
-    ['postgres://keyturn_auditor@127.0.0.1:1/none', /^Postgres cannot be reached: .*ECONNREFUSED.*\n$/],
-    ['', /^Set AUDITOR_DATABASE_URL to a connection string of keyturn_auditor\.\n$/],
+    [
+      'postgres://keyturn_auditor@127.0.0.1:1/none',
+      /^keyturn: database_unusable: No Postgres answers on 127\.0\.0\.1:1\/none\. .*\n$/,
+    ],
+    ['', /^keyturn: setting_missing: Set AUDITOR_DATABASE_URL to a connection string of keyturn_auditor\.\n$/],
   ])('says what is wrong with %j for the auditor', async (url, said) => {
     const { code, out, err } = await sql(['select 1'], '', url);
     expect([code, out]).toEqual([1, '']);

@@ -80,14 +80,27 @@ describe('keyturn users', () => {
   });
 
   it.each<[words: readonly string[], exit: number, said: RegExp]>([
-    [['disable', 'root@example.com'], 1, /^This is the last administrator who can log in/],
-    [['reset-password', 'root@example.com'], 1, /^This is the last administrator who can log in/],
-    [['disable', 'nobody'], 1, /^There is no user nobody\.\n$/],
-    [['create', 'Root@example.com', '--invite'], 1, /^There is a user Root@example\.com already\.\n$/],
+    [['disable', 'root@example.com'], 1, /^keyturn: last_administrator: This is the last administrator who can log in/],
+    [
+      ['reset-password', 'root@example.com'],
+      1,
+      /^keyturn: last_administrator: This is the last administrator who can log in/,
+    ],
+    [['disable', 'nobody'], 1, /^keyturn: not_found: There is no user nobody\.\n$/],
+    [
+      ['create', 'Root@example.com', '--invite'],
+      1,
+      /^keyturn: username_taken: There is a user Root@example\.com already\.\n$/,
+    ],
     [['create', 'two words'], 2, /A username has/],
     [['create', 'x', '--role', 'two words'], 2, /A role has/],
     [['list', '--standing', 'asleep'], 2, /Allowed choices are active, invited, reset, disabled/],
-  ])('%j ends with %i and a sentence', async (words, exit, said) => {
+    [
+      ['disable', 'nobody', '--json'],
+      1,
+      /^\{"error":\{"code":"not_found","message":"There is no user nobody\."\}\}\n$/,
+    ],
+  ])('%j ends with %i, a code and a sentence', async (words, exit, said) => {
     const { code, out, err } = await users(...words);
     expect([code, out]).toEqual([exit, '']);
     expect(err).toMatch(said);
