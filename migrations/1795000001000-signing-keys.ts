@@ -106,7 +106,9 @@ const TABLES = `
     ),
     CONSTRAINT ck_signing_keys_thumbprint CHECK (thumbprint ~ '^[A-Za-z0-9_-]{43}$'),
     CONSTRAINT ck_signing_keys_order CHECK (
-      activates_at <= retires_at AND retires_at <= expires_at AND (NOT signs OR published_at <= activates_at)
+      activates_at <= retires_at AND retires_at <= expires_at
+      -- A clock that was set back makes the exceptions: a key goes on that was published later, by the clock of then.
+      AND (NOT signs OR published_at <= activates_at OR activation IN ('forced', 'emergency'))
     ),
     CONSTRAINT ck_signing_keys_end CHECK ((retires_at IS NULL) = (expires_at IS NULL)),
     CONSTRAINT ck_signing_keys_lead CHECK (
@@ -126,7 +128,8 @@ const TABLES = `
       OR coalesce(CASE WHEN algorithm LIKE 'HS%' THEN expires_at ELSE retires_at END <= private_key_destroyed_at, false)
     ),
     CONSTRAINT ex_signing_keys_one_signer EXCLUDE USING gist (tstzrange(activates_at, retires_at) WITH &&)
-      WHERE (signs) DEFERRABLE INITIALLY IMMEDIATE
+      -- A revoked one signs no more, and where the clock was set back behind its end another must.
+      WHERE (signs AND revoked_at IS NULL) DEFERRABLE INITIALLY IMMEDIATE
   );
   CREATE INDEX ix_signing_keys_renewed_from ON keyturn.signing_keys (renewed_from);
   CREATE INDEX ix_signing_keys_thumbprint ON keyturn.signing_keys (thumbprint);

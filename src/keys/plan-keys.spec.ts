@@ -416,6 +416,42 @@ describe('planning keys', () => {
     );
   });
 
+  it('has one signer, of a key that there was, and breaks no rule, wherever the clock is set back to', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 2 * DAY, max: 100 * DAY }), { maxLength: 6 }),
+        fc.integer({ min: 1, max: DAY }),
+        (passes, back) => {
+          const world = new World(1_000 * DAY);
+          world.tick();
+          for (const time of passes) {
+            world.now += time;
+            world.tick();
+          }
+          const versions = world.keys.length;
+          world.now -= back;
+          world.tick();
+          expect(signerAmong(world.keys, world.now)).toMatchObject({ privateKeyDestroyedAt: null });
+          expect(standbyAmong(world.keys, world.now)).toMatchObject({ privateKeyDestroyedAt: null });
+          expect(world.keys).toHaveLength(versions);
+          expect(broken(world)).toEqual([]);
+          expect(isSettled(planKeys(world.keys, policy, world.now, everything))).toBe(true);
+        },
+      ),
+      { numRuns: 500, seed },
+    );
+  });
+
+  it('ends no private half before the revocation that ends it, where the clock was set back', () => {
+    const world = new World(1_000_000);
+    world.tick();
+    world.revoke(1);
+    world.now -= 1;
+    expect(world.tick().destroy).toEqual([]);
+    world.now += 1;
+    expect(world.tick().destroy).toEqual([1]);
+  });
+
   it('goes on signing with the last key when no tick ever comes again', () => {
     const world = new World(1_000_000);
     world.tick();

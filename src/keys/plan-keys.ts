@@ -43,14 +43,17 @@ export interface Readability {
 }
 
 /**
- * What has to be done so that one key signs and a standby waits. Convergent: after it is done there is nothing to do.
+ * What has to be done so that one key signs and a standby waits. Convergent: after it is done there is nothing to do. Where the clock
+ * was set back and by its word nobody signs yet, the earliest key that waits, which has signed already, signs from now on.
  * @throws KeyturnError `keys_unavailable` when a key is wanted that this process must not make, because it cannot open the
  * private halves there are: a missing key-encryption key is an error, not an absence of keys.
  */
 export function planKeys(keys: readonly SigningKey[], policy: KeyPolicy, now: Instant, readable: Readability): KeyPlan {
   const destroy = halvesToDestroy(keys, policy, now);
-  const signer = signerAmong(keys, now);
-  const standby = standbyAmong(keys, now);
+  // Where the clock was set back, one that has ended may seem active again: without its private half it signs no more.
+  const whole = keys.filter((key) => key.privateKeyDestroyedAt === null);
+  const signer = signerAmong(whole, now);
+  const standby = standbyAmong(whole, now);
   if (signer && standby) {
     const takeover = postponed(standby, policy, now, readable);
     return { ...(takeover && { takeover }), mints: [], destroy };
@@ -108,7 +111,8 @@ function maySign(key: SigningKey, now: Instant): boolean {
  */
 function halvesToDestroy(keys: readonly SigningKey[], policy: KeyPolicy, now: Instant): number[] {
   const over = (key: SigningKey): boolean => {
-    if (key.privateKeyDestroyedAt !== null || stateOf(key, now) === 'revoked') return true;
+    // A clock that was set back behind the revocation has to catch up: nothing ends before its cause.
+    if (key.privateKeyDestroyedAt !== null || (key.revokedAt !== null && key.revokedAt <= now)) return true;
     const end = isHmac(key.algorithm) ? key.expiresAt : key.retiresAt;
     return end !== null && end + policy.refreshBound <= now;
   };

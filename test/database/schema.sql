@@ -1476,7 +1476,7 @@ CASE
     ELSE (kid = ((version || '-'::text) || "left"(thumbprint, 8)))
 END)),
   CONSTRAINT ck_signing_keys_lead CHECK (((activation <> ALL (ARRAY['scheduled'::text, 'early'::text])) OR (activates_at >= (published_at + (lead)::interval)))),
-  CONSTRAINT ck_signing_keys_order CHECK (((activates_at <= retires_at) AND (retires_at <= expires_at) AND ((NOT signs) OR (published_at <= activates_at)))),
+  CONSTRAINT ck_signing_keys_order CHECK (((activates_at <= retires_at) AND (retires_at <= expires_at) AND ((NOT signs) OR (published_at <= activates_at) OR (activation = ANY (ARRAY['forced'::text, 'emergency'::text]))))),
   CONSTRAINT ck_signing_keys_origin CHECK ((origin = ANY (ARRAY['generated'::text, 'imported'::text, 'renewed'::text]))),
   CONSTRAINT ck_signing_keys_policy CHECK ((((max_token_ttl)::interval > '00:00:00'::interval) AND ((verify_tail)::interval >= (max_token_ttl)::interval))),
   CONSTRAINT ck_signing_keys_public_half CHECK ((((algorithm ~~ 'HS%'::text) = (public_jwk IS NULL)) AND ((public_jwk IS NULL) = (thumbprint IS NULL)))),
@@ -1502,7 +1502,7 @@ END, false))),
   CONSTRAINT fk_signing_keys_renewed_from FOREIGN KEY (renewed_from) REFERENCES keyturn.signing_keys(version),
   CONSTRAINT pk_signing_keys PRIMARY KEY (version),
   CONSTRAINT uq_signing_keys_kid UNIQUE (kid),
-  CONSTRAINT ex_signing_keys_one_signer EXCLUDE USING gist (tstzrange(activates_at, retires_at) WITH &&) WHERE (signs) DEFERRABLE
+  CONSTRAINT ex_signing_keys_one_signer EXCLUDE USING gist (tstzrange(activates_at, retires_at) WITH &&) WHERE ((signs AND (revoked_at IS NULL))) DEFERRABLE
 );
 COMMENT ON TABLE keyturn.signing_keys IS 'One row a version of the key that signs access tokens. Timestamps are facts; rows are never deleted.';
 COMMENT ON COLUMN keyturn.signing_keys.version IS 'Counts 1, 2, 3 … without gaps; never reused.';
