@@ -1,5 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
+import { KeyturnError } from '../common/errors.js';
+import { readAtLength } from '../database/long-read.js';
 import { asKeyturnError } from '../database/unavailable.js';
 
 /** A line of `audit.key_history`, as HTTP gives it. Times are ISO 8601 in UTC. */
@@ -80,9 +82,14 @@ interface CheckpointRow {
   readonly jws: string;
 }
 
+/** How long a verification may take: a million events and more. */
+const VERIFICATION_BOUND_MS = 300_000;
+
 /** Reads history through the views that the auditor has, and adds checkpoints. */
 @Injectable()
 export class HistoryStore {
+  private verifying = false;
+
   constructor(private readonly dataSource: DataSource) {}
 
   /** Key events after `after`, oldest first. @throws KeyturnError `database_unavailable` */
@@ -100,9 +107,29 @@ export class HistoryStore {
     }));
   }
 
-  /** @throws KeyturnError `database_unavailable` */
+  /**
+   * Proves the whole history. It may take minutes, so there is one verification at a time, on a connection of its own.
+   * @throws KeyturnError `busy` while another one is under way, `database_unavailable`
+   */
   async verify(): Promise<HistoryVerdict> {
-    const [row] = await this.ask<VerdictRow>('SELECT * FROM audit.verify_history()');
+    if (this.verifying)
+      throw new KeyturnError('busy', 'The history is being verified already. Please try again in a moment.', {
+        retryAfter: 5,
+      });
+    this.verifying = true;
+    try {
+      return await this.verifyNow();
+    } finally {
+      this.verifying = false;
+    }
+  }
+
+  private async verifyNow(): Promise<HistoryVerdict> {
+    const [row] = await readAtLength<VerdictRow>(
+      this.dataSource,
+      'SELECT * FROM audit.verify_history()',
+      VERIFICATION_BOUND_MS,
+    );
     if (!row) throw new Error('audit.verify_history returned no row');
     const { head_seq: headSeq, head_hash: hash } = row;
     return {

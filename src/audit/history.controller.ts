@@ -31,8 +31,8 @@ export class HistoryController {
     return { events, next: events.length < limit ? null : (events.at(-1)?.seq ?? null) };
   }
 
-  /** Computes every hash and every fold again: seconds, for a long history. */
-  @Documented('Proves the history: computes every hash and every fold again', { 200: historyVerdict })
+  /** Computes every hash and every fold again: seconds, for a long history. One at a time; who comes meanwhile is told to come again. */
+  @Documented('Proves the history: computes every hash and every fold again', { 200: historyVerdict }, 'busy')
   @Get('history/verify')
   @Header('cache-control', 'no-store')
   verify(): Promise<HistoryVerdict> {

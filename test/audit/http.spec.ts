@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { members, startTestApp, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
+import { eventually } from '../full/support/wait.js';
 import { behindTheTriggers } from './story.js';
 
 let database: TestDatabase;
@@ -92,6 +93,35 @@ describe('GET /history/verify', () => {
       version: 2,
       problem: expect.stringMatching(/^signing key 2: activates_at is /),
     });
+  });
+});
+
+describe('a verification that takes long', () => {
+  it('goes on after DATABASE_TIMEOUT, on a connection of its own, and is the only one', async () => {
+    const superuser = await database.connect('superuser');
+    const onlooker = await database.connect('superuser');
+    await superuser.query('BEGIN; LOCK TABLE keyturn.audit_checkpoints IN ACCESS EXCLUSIVE MODE');
+    const slow = server.ask('/history/verify', { token: auditor });
+    try {
+      await eventually('a verification that has taken longer than any other statement may', async () => {
+        const { rowCount } = await onlooker.query(
+          `SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+             AND query LIKE '%verify_history%' AND clock_timestamp() - query_start > interval '3 s'`,
+        );
+        return rowCount === 1;
+      });
+      const second = await server.ask('/history/verify', { token: auditor });
+      expect([second.status, second.headers.get('retry-after'), members(second.body)['code']]).toEqual([
+        503,
+        '5',
+        'busy',
+      ]);
+      expect((await server.ask('/keys/history', { token: auditor })).status).toBe(200);
+    } finally {
+      await superuser.query('ROLLBACK');
+    }
+    expect(await slow).toMatchObject({ status: 200, body: { ok: true } });
+    expect((await server.ask('/history/verify', { token: auditor })).status).toBe(200);
   });
 });
 
