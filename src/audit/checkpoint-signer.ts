@@ -17,6 +17,7 @@ export class CheckpointSigner implements OnApplicationBootstrap {
   /** seq of the head that was dealt with. */
   private settled = 0;
   private complaint = '';
+  private alarm = '';
   private newestSigned: SignedHead | undefined;
   private newestHead: HistoryHead | undefined;
 
@@ -30,8 +31,8 @@ export class CheckpointSigner implements OnApplicationBootstrap {
 
   async onApplicationBootstrap(): Promise<void> {
     this.news.subscribe(async ({ headSeq, rewound }) => {
-      if (rewound) this.logger.error(`history is shorter than it was: it ends at row ${headSeq}`);
-      if (headSeq !== this.settled) await this.signHead();
+      if (rewound) this.logger.error(`history is not the one that it was: it ends at row ${headSeq}`);
+      if (rewound || headSeq !== this.settled) await this.signHead(rewound ? 0 : this.newestSigned?.seq);
     });
     await this.signHead();
   }
@@ -46,13 +47,16 @@ export class CheckpointSigner implements OnApplicationBootstrap {
     return this.newestHead;
   }
 
-  /** Why the head is not signed, or not what was signed: a sentence for a person, '' when all is well. */
+  /** What was signed and is not there any more, or why the head is not signed: a sentence for a person, '' when all is well. */
   get trouble(): string {
-    return this.complaint;
+    return this.alarm || this.complaint;
   }
 
-  private async signHead(): Promise<void> {
+  /** @param since seq of the oldest checkpoint that is held against the history */
+  private async signHead(since = 0): Promise<void> {
     try {
+      const lost = await this.store.lostCheckpoint(since);
+      if (lost) this.raiseAlarm(lost);
       // In this order: a head is never older than what was signed before it was read.
       this.newestSigned = await this.store.newestCheckpoint();
       const head = await this.store.head();
@@ -67,13 +71,7 @@ export class CheckpointSigner implements OnApplicationBootstrap {
   private async settle(head: HistoryHead): Promise<boolean> {
     const signed = this.newestSigned;
     if (!signed || signed.seq < head.seq) return this.sign(head);
-    if (signed.seq === head.seq && signed.hash === head.hash) this.complaint = '';
-    // A signed head that is not there any more is a matter for a person.
-    else
-      this.complain(
-        `history ends at ${inWords(head)}, but ${inWords(signed)} was signed: it was rewritten or cut off. Look with: keyturn audit verify`,
-        'error',
-      );
+    this.complaint = '';
     return true;
   }
 
@@ -100,9 +98,16 @@ export class CheckpointSigner implements OnApplicationBootstrap {
   }
 
   /** Once, until it changes. */
-  private complain(complaint: string, level: 'warn' | 'error' = 'warn'): void {
-    if (complaint !== this.complaint) this.logger[level](complaint);
+  private complain(complaint: string): void {
+    if (complaint !== this.complaint) this.logger.warn(complaint);
     this.complaint = complaint;
+  }
+
+  /** For a person, and for good: later heads are signed, and make nothing of it undone. */
+  private raiseAlarm(lost: HistoryHead): void {
+    const alarm = `${inWords(lost)} was signed and is not in the history: it was rewritten or cut off. Look with: keyturn audit verify`;
+    if (alarm !== this.alarm) this.logger.error(alarm);
+    this.alarm = alarm;
   }
 }
 

@@ -172,6 +172,19 @@ export class HistoryStore {
     );
   }
 
+  /**
+   * The oldest checkpoint, of those from row `since` on, whose row is not in the history as it was signed; undefined when all are.
+   * @throws KeyturnError `database_unavailable`
+   */
+  async lostCheckpoint(since: number): Promise<HistoryHead | undefined> {
+    const [row] = await this.ask<{ seq: string; hash: string }>(
+      `SELECT seq, hash FROM audit.checkpoints signed WHERE seq >= $1
+         AND NOT EXISTS (SELECT FROM audit.chain WHERE seq = signed.seq AND hash = signed.hash) ORDER BY seq LIMIT 1`,
+      [since],
+    );
+    return row && { seq: Number(row.seq), hash: row.hash };
+  }
+
   /** Of servers that sign the same head one is first; the others change nothing. @throws KeyturnError `database_unavailable` */
   async addCheckpoint(jws: string): Promise<void> {
     await this.ask(

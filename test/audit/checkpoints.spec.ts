@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { Client } from 'pg';
 import { readCheckpoint } from '../../src/audit/checkpoint.js';
+import { KeyTick } from '../../src/keys/key-tick.js';
 import { only } from '../support/signing-keys.js';
 import { members, startTestApp, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
@@ -122,9 +123,19 @@ describe('the head of history', () => {
       superuser,
       'DELETE FROM keyturn.audit_log WHERE seq = (SELECT max(seq) FROM keyturn.audit_log)',
     );
+    await server.hearNews(); // and every key is revoked, as after a restored backup
+    await server.tick();
     await server.hearNews();
     expect(lines('it was rewritten or cut off')).toHaveLength(1);
     expect(await problems()).toEqual([expect.stringContaining('it was rewritten or cut off')]);
+    // Nor is it forgotten: by what is signed later, or by a server that starts then.
+    await addUser(app);
+    await server.hearNews();
+    expect((await server.ask('/history/checkpoint')).body).toMatchObject(await head());
+    expect(await problems()).toEqual([expect.stringContaining('it was rewritten or cut off')]);
+    await server.close();
+    server = await startTestApp({ database, settings: { KEY_ALGORITHM: 'ES256', KEK: server.kek } });
+    expect(await problems()).toContainEqual(expect.stringContaining('it was rewritten or cut off'));
   });
 });
 
@@ -154,10 +165,13 @@ describe('the head of history while no key is active', () => {
   beforeAll(async () => await begin());
   afterAll(end);
 
-  // The only key begins to sign in an hour.
+  let making: jest.SpiedFunction<KeyTick['run']>;
+
   beforeEach(async () => {
-    await database.moveClock(-3_600_000);
-    await addUser(app);
+    making = jest.spyOn(server.app.get(KeyTick), 'run').mockRejectedValue(new Error('no key can be made'));
+    await superuser.query(
+      `UPDATE keyturn.signing_keys SET revoked_at = keyturn.clock(), revocation_reason = 'a test wants no key'`,
+    );
     await server.hearNews();
     await server.hearNews();
   });
@@ -165,7 +179,8 @@ describe('the head of history while no key is active', () => {
   it('is logged with a warning and told in the health, and signed when there is one again', async () => {
     const warned = lines('history is not signed: no key is active').length;
     expect(await problems()).toContain('History is not signed: no key is active.');
-    await database.moveClock(3_600_000);
+    making.mockRestore();
+    await server.tick();
     await server.hearNews();
     expect([warned, (await stored()).at(-1), await problems()]).toEqual([1, (await head()).seq, []]);
   });
