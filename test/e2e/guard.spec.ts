@@ -192,13 +192,21 @@ describe('a feature module of the application', () => {
 
 describe('credentials', () => {
   const challenge = 'Bearer realm="keyturn"';
+  const unclear = (words: string): string => `${challenge}, error="invalid_request", error_description="${words}"`;
 
   it.each([
     ['none', {}],
     ['of another scheme', { authorization: 'Basic YW5uYTpwYXNz' }],
     ['of a scheme that begins like ours', { authorization: 'BearerX abc' }],
     ['that are a token without a scheme', { authorization: 'eyJhbGciOiJSUzI1NiJ9.e30.AAAA' }],
+    ['of another scheme, with a token of ours behind a comma', { authorization: 'Basic YW5uYTpwYXNz, Bearer abc' }],
+    ['of a scheme that binds tokens to keys', { authorization: 'DPoP abc' }],
+    ['of our scheme and a tab', { authorization: 'Bearer\tabc' }],
+    ['of our scheme and an equals sign', { authorization: 'Bearer=abc' }],
     ['in a header of another name', { 'x-authorization': 'Bearer abc' }],
+    ['for a proxy', { 'proxy-authorization': 'Bearer abc' }],
+    ['that a proxy might have checked', { 'x-forwarded-user': 'root', 'x-remote-user': 'root' }],
+    ['that are an empty cookie', { cookie: '__Host-keyturn=; keyturn=abc' }],
   ])('%s: 401 that asks for Bearer and accuses of nothing', async (_what, headers) => {
     const answer = await server.ask('/reports', { headers });
 
@@ -232,10 +240,10 @@ describe('credentials', () => {
   it.each(['Bearer', 'Bearer ', 'bearer   '])(
     'that are "%s" and no token: 400 invalid_request',
     async (authorization) => {
-      expect(await server.ask('/reports', { headers: { authorization } })).toMatchObject({
-        status: 400,
-        body: { code: 'invalid_request' },
-      });
+      const answer = await server.ask('/reports', { headers: { authorization } });
+
+      expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_request' } });
+      expect(answer.headers.get('www-authenticate')).toBe(unclear('The Authorization header names no token.'));
     },
   );
 
@@ -257,6 +265,50 @@ describe('credentials', () => {
 
     expect(answer).toMatch(/^HTTP\/1\.1 400 /);
     expect(answer).toContain('"code":"invalid_request"');
+    expect(answer).toContain(`: ${unclear('The request has more than one Authorization header.')}\r\n`);
+  });
+
+  it('in header and cookie at once, both good: 400 invalid_request', async () => {
+    const headers = { cookie: `keyturn-dev-${new URL(server.url).port}=${clerk}` };
+    const answer = await server.ask('/reports', { token: clerk, headers });
+
+    expect(answer).toMatchObject({ status: 400, body: { code: 'invalid_request' } });
+    expect(answer.headers.get('www-authenticate')).toBe(
+      unclear('The request has an access token in the header and one in a cookie.'),
+    );
+  });
+
+  it('behind the body are ignored', async () => {
+    const head = ['POST /reports HTTP/1.1', 'host: x', 'connection: close', 'content-type: application/json'];
+    const body = ['transfer-encoding: chunked', 'trailer: authorization', '', '2', '{}', '0'];
+    const answer = await exchange(
+      server.url,
+      [...head, ...body, `authorization: Bearer ${clerk}`, '', ''].join('\r\n'),
+    );
+
+    expect(answer).toMatch(/^HTTP\/1\.1 401 /);
+    expect(answer).toContain('"code":"missing_token"');
+  });
+
+  it.each([
+    ...[
+      '/reports/',
+      '//reports',
+      '/REPORTS',
+      '/%72eports',
+      '/reports%2f',
+      '/reports;x',
+      '/./reports',
+      '/reports?',
+      '/reports#',
+    ],
+    ...['/reports/about/..', '/reports/about/../payroll', '/reports/about%2f..%2fpayroll', '/reports%00', '/reports\\'],
+    ...['http://x/reports', '*'],
+  ])('are wanted however the address is spelled: %s', async (path) => {
+    for (const method of ['GET', 'HEAD', 'POST', 'OPTIONS', 'TRACE']) {
+      const answer = await exchange(server.url, `${method} ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`);
+      expect(answer).toMatch(/^HTTP\/1\.1 (400|401|404|405) /);
+    }
   });
 
   it('of a megabyte are refused before they are read, in words that we use', async () => {
@@ -282,13 +334,24 @@ const refused = (code: 'invalid_token' | 'token_expired', words: string) => ({
 const invalid = refused('invalid_token', 'The access token is invalid');
 const expired = refused('token_expired', 'The access token expired');
 
+/** Another letter, the same to whoever ignores case; of a digit another digit. */
+const swappedCase = (letter: string): string => {
+  const [lower, upper] = [letter.toLowerCase(), letter.toUpperCase()];
+  return lower === upper ? String((Number(letter) + 1) % 10 || 'x') : letter === lower ? upper : lower;
+};
+
 const verdict = ({ status, headers, body }: Answer) => ({ status, challenge: headers.get('www-authenticate'), body });
 
-/** The answer, and the reason that the log alone gives. */
-async function refusalBy(asked: TestApp, token: string) {
-  const answer = verdict(await asked.ask('/auth/me', { token }));
-  const reason = asked.log.findLast((line) => line.includes('token refused'))?.match(/token refused: ([\w:]+)/)?.[1];
-  return { ...answer, reason };
+/** The answer to the token in the header and in the cookie, and the reasons that the log alone gives. */
+async function refusalsBy(asked: TestApp, token: string) {
+  const cookie = `keyturn-dev-${new URL(asked.url).port}=${token}`;
+  const refusals = [];
+  for (const options of [{ token }, { headers: { cookie } }]) {
+    const answer = verdict(await asked.ask('/auth/me', options));
+    const reason = asked.log.findLast((line) => line.includes('token refused'))?.match(/token refused: ([\w:]+)/)?.[1];
+    refusals.push({ ...answer, reason });
+  }
+  return refusals;
 }
 
 async function worldOf(asked: TestApp, username: string): Promise<World> {
@@ -297,7 +360,9 @@ async function worldOf(asked: TestApp, username: string): Promise<World> {
   if (!key || !standby) throw new Error('no keys');
   const { header, claims } = readToken(pair.access_token);
   const [good, otherGood, refreshToken] = [pair.access_token, other.access_token, pair.refresh_token];
-  return { good, otherGood, refreshToken, header, claims, key, standby, trap: trap.url };
+  await asked.hearNews();
+  const checkpoint = String(members((await asked.ask('/history/checkpoint')).body)['jws']);
+  return { good, otherGood, refreshToken, checkpoint, header, claims, key, standby, trap: trap.url };
 }
 
 describe('a hostile token', () => {
@@ -322,12 +387,18 @@ describe('a hostile token', () => {
   });
 
   it.each(HOSTILE_TOKENS)('with %s is refused (%s)', async (_what, reason, make) => {
-    expect(await refusalBy(server, make(world))).toEqual({ ...invalid, reason });
+    const refusal = { ...invalid, reason };
+
+    expect(await refusalsBy(server, make(world))).toEqual([refusal, refusal]);
   });
 
   it('with a kid that names no key, or one that does not sign yet, is refused', async () => {
-    const kids = ['__proto__', 'constructor', 'toString', '1', '1-', '0-AAAAAAAA', 'a'.repeat(64), world.standby.kid];
     const { key, standby, header, claims } = world;
+    const kids = [
+      ...['__proto__', 'constructor', 'toString', '1', '1-', '0-AAAAAAAA', 'a'.repeat(64), standby.kid],
+      // Almost ours.
+      ...[`0${key.kid}`, `-${key.kid}`, `${key.kid}_`, key.kid.slice(0, -1), key.kid.replace(/.$/, swappedCase)],
+    ];
     const tokens = [
       ...kids.map((kid) => forge({ ...header, kid }, claims, signedBy(key.privateKey))),
       forge({ ...header, kid: standby.kid }, claims, signedBy(standby.privateKey)),
@@ -492,7 +563,9 @@ describe.each<readonly [string, readonly Hostile[]]>([
   });
 
   it.each(hostile)('a token with %s is refused (%s)', async (_what, reason, make) => {
-    expect(await refusalBy(other, make(world))).toEqual({ ...invalid, reason });
+    const refusal = { ...invalid, reason };
+
+    expect(await refusalsBy(other, make(world))).toEqual([refusal, refusal]);
   });
 });
 

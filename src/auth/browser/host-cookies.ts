@@ -29,10 +29,13 @@ export class HostCookies {
     this.prefix = this.secure ? '__Host-keyturn' : `keyturn-dev-${port || '80'}`;
   }
 
-  /** The value of the first cookie of this name (RFC 6265 section 4.2.1). Ours need no decoding; one without a value is none. */
+  /**
+   * The value of the first cookie of this name (RFC 6265 section 4.2.1). Ours need no decoding, and nothing is cut off: a blank too many
+   * makes another value. One without a value is none.
+   */
   read({ headers: { cookie: text } }: CookieRequest, name: string): string | undefined {
-    const found = text?.split(';').find((pair) => pair.trimStart().startsWith(`${name}=`));
-    return found?.trim().slice(name.length + 1) || undefined;
+    const found = text?.split(/; ?/).find((pair) => pair.startsWith(`${name}=`));
+    return found?.slice(name.length + 1) || undefined;
   }
 
   /** @param maxAge seconds; 0 takes it back */

@@ -15,7 +15,7 @@ import { AccessTokenVerifier, TokenRefused } from '../token/access-token-verifie
 import { TokenSettings } from '../token/token-settings.js';
 import { VerifiedTokens } from '../token/verified-tokens.js';
 import { STRATEGY, type GuardedRequest } from './access-token.strategy.js';
-import { bearerToken, type CredentialRequest } from './credentials.js';
+import { bearerToken, unclearCredentials, type CredentialRequest } from './credentials.js';
 
 /** How fresh a login must be for the gravest routes, in seconds. */
 const FRESH_SECONDS = 15 * 60;
@@ -59,7 +59,7 @@ export class AccessTokenGuard extends AuthGuard(STRATEGY) {
     const bearer = bearerToken(request);
     if (bearer !== undefined) {
       if (this.cookies.read(request).access !== undefined)
-        throw new KeyturnError('invalid_request', 'The request has an access token in the header and one in a cookie.');
+        throw unclearCredentials('The request has an access token in the header and one in a cookie.');
       return this.admit(context, request, bearer, access);
     }
     const cookies = this.cookiesOf(request);

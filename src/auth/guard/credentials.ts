@@ -7,6 +7,10 @@ export interface CredentialRequest {
 
 const AUTHORIZATION = 'authorization';
 
+/** Credentials that cannot be told apart or are not there: 400, with a challenge that says so (RFC 6750 section 3.1). */
+export const unclearCredentials = (message: string): KeyturnError =>
+  new KeyturnError('invalid_request', message, { challenge: true });
+
 /**
  * The token of `Authorization: Bearer` (RFC 6750 section 2.1). Never from query or body.
  * @returns undefined when there are no credentials of ours
@@ -18,13 +22,12 @@ export function bearerToken({ raw: { rawHeaders } }: CredentialRequest): string 
     // The length is compared first: this runs on every guarded request, over every header.
     const name = rawHeaders[index];
     if (name?.length !== AUTHORIZATION.length || name.toLowerCase() !== AUTHORIZATION) continue;
-    if (value !== undefined)
-      throw new KeyturnError('invalid_request', 'The request has more than one Authorization header.');
+    if (value !== undefined) throw unclearCredentials('The request has more than one Authorization header.');
     value = rawHeaders[index + 1];
   }
   const [, scheme, token] = /^([^ ]*) *(.*)$/s.exec(value ?? '') ?? [];
   if (scheme?.toLowerCase() !== 'bearer') return undefined;
   // Whatever follows is the token: spaces in it make it a bad one, not another one.
-  if (!token) throw new KeyturnError('invalid_request', 'The Authorization header names no token.');
+  if (!token) throw unclearCredentials('The Authorization header names no token.');
   return token;
 }

@@ -44,6 +44,7 @@ export const problemSchema: Schema = {
 
 const RETRY_AFTER = { 'retry-after': header('Seconds to wait.') };
 const HEADERS: Readonly<Record<number, Response['headers']>> = {
+  400: { 'www-authenticate': { ...header('With `invalid_request`: RFC 6750 section 3.'), required: false } },
   401: { 'www-authenticate': header('RFC 6750 section 3.') },
   429: RETRY_AFTER,
   503: RETRY_AFTER,
@@ -93,7 +94,7 @@ function problemResponse(status: number, codes: readonly ErrorCode[]): Response 
       { type: 'object', properties: { status: { enum: [status] }, code: { enum: [...codes] } } },
     ],
   };
-  const headers = HEADERS[status];
+  const headers = status === 400 && !codes.includes('invalid_request') ? undefined : HEADERS[status];
   return {
     description: codes.map((code) => `\`${code}\``).join(', '),
     ...(headers && { headers }),

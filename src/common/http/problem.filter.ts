@@ -85,7 +85,7 @@ export class ProblemFilter implements ExceptionFilter {
     }
     const error = this.expected(thrown, request);
     this.tally.count('problems', error.code);
-    const { retryAfter, fields, maxAge, allow, ...extensions } = error.details;
+    const { retryAfter, fields, maxAge, allow, challenge: challenged, ...extensions } = error.details;
     const status = ERROR_STATUS[error.code];
     const problem: Problem = {
       type: 'about:blank',
@@ -99,7 +99,7 @@ export class ProblemFilter implements ExceptionFilter {
     };
     if (retryAfter !== undefined) reply.header('retry-after', retryAfter);
     if (typeof allow === 'string') reply.header('allow', allow);
-    const challenge = challengeFor(error, maxAge);
+    const challenge = challengeFor(error, maxAge, challenged === true);
     if (challenge !== undefined) reply.header('www-authenticate', challenge);
     const page = wantsPage(request.headers) ? this.page?.(problem) : undefined;
     reply
@@ -143,7 +143,7 @@ function statusOf(error: unknown): number | undefined {
 }
 
 /** RFC 6750 section 3, and RFC 9470 for a login that is too old. */
-function challengeFor({ code, message }: KeyturnError, maxAge: unknown): string | undefined {
+function challengeFor({ code, message }: KeyturnError, maxAge: unknown, challenged: boolean): string | undefined {
   const bearer = 'Bearer realm="keyturn"';
   switch (code) {
     case 'missing_token':
@@ -152,6 +152,8 @@ function challengeFor({ code, message }: KeyturnError, maxAge: unknown): string 
     case 'invalid_token':
     case 'token_expired':
       return `${bearer}, error="invalid_token", error_description="${message}"`;
+    case 'invalid_request':
+      return challenged ? `${bearer}, error="invalid_request", error_description="${message}"` : undefined;
     case 'insufficient_scope':
       return `${bearer}, error="insufficient_scope"`;
     case 'fresh_login_required':
