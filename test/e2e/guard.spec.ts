@@ -562,6 +562,15 @@ describe.each<readonly [string, readonly Hostile[]]>([
     expect((await other.ask('/auth/me', { token: world.good })).status).toBe(200);
   });
 
+  it('signature and secret are of the length that RFC 7518 asks for', () => {
+    const signature = Buffer.from(readToken(world.good).signature, 'base64url');
+    const { privateKey } = world.key;
+
+    expect(signature).toHaveLength(algorithm === 'ES256' ? 64 : 32);
+    // Sections 3.2 and 3.4: the secret is no shorter than the hash; r and s of 32 bytes each.
+    expect(privateKey.type === 'secret' ? privateKey.symmetricKeySize : 32).toBe(32);
+  });
+
   it.each(hostile)('a token with %s is refused (%s)', async (_what, reason, make) => {
     const refusal = { ...invalid, reason };
 
