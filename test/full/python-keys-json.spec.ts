@@ -8,12 +8,12 @@ import { SigningKeyStore } from '../../src/keys/signing-key-store.js';
 import { startTestApp, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { readToken } from '../support/tokens.js';
-import { keyturnBeside, run, temporaryFolder, type Folder } from './support/cli.js';
-import { pythonWithPyJwt } from './support/python.js';
+import { keyturnBeside, run, temporaryFolder, type Folder } from '../exchange/support/cli.js';
+import { pythonWithPyJwt } from '../exchange/support/python.js';
 
 jest.setTimeout(60_000);
 
-const script = (name: string): string => fileURLToPath(new URL(name, import.meta.url));
+const script = (name: string): string => fileURLToPath(new URL(`../exchange/${name}`, import.meta.url));
 const python = await pythonWithPyJwt();
 const withPython = python === undefined ? it.skip : it;
 

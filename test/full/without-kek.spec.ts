@@ -4,8 +4,8 @@ import { KeyReplacement } from '../../src/keys/key-replacement.js';
 import { KeyRotation } from '../../src/keys/key-rotation.js';
 import { startTestApp, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
-import { keyturnBeside, temporaryFolder, type Folder } from './support/cli.js';
-import { ecPair, pem } from './support/keys.js';
+import { keyturnBeside, temporaryFolder, type Folder } from '../exchange/support/cli.js';
+import { ecPair, pem } from '../exchange/support/keys.js';
 
 jest.setTimeout(60_000); // each command is a process of its own
 

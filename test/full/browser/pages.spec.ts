@@ -1,10 +1,10 @@
 import { createServer, type Server } from 'node:http';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
-import { UserAdministration } from '../../src/auth/administration/user-administration.js';
-import { OneTimeCodes } from '../../src/auth/codes/one-time-codes.js';
-import { PASSWORD, startTestApp, type TestApp } from '../support/test-app.js';
-import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
-import { OTHER_PASSWORD } from '../users/world.js';
+import { UserAdministration } from '../../../src/auth/administration/user-administration.js';
+import { OneTimeCodes } from '../../../src/auth/codes/one-time-codes.js';
+import { PASSWORD, startTestApp, type TestApp } from '../../support/test-app.js';
+import { createTestDatabase, type TestDatabase } from '../../support/test-database.js';
+import { OTHER_PASSWORD } from '../../users/world.js';
 import { hasBrowser, openBrowser, type Visitor, type VisitorOptions } from './browser.js';
 import { openTls, type TlsFront } from './tls-front.js';
 
