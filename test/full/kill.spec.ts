@@ -1,11 +1,12 @@
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { ClientBase } from 'pg';
-import { allKeys } from '../support/signing-keys.js';
+import { allKeys, only } from '../support/signing-keys.js';
 import { seed } from '../support/seed.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import {
   administrator,
+  claimsOf,
   inWords,
   kidOf,
   login,
@@ -29,6 +30,7 @@ import {
 } from './support/keyturn.js';
 import { distribution, say } from './support/load.js';
 import { ringFaults, signerAndStandby } from './support/ring-facts.js';
+import { TcpProxy } from './support/tcp-proxy.js';
 import { eventually, pause } from './support/wait.js';
 
 jest.setTimeout(240_000);
@@ -154,6 +156,38 @@ describe('a server killed without warning', () => {
     const { rows } = await db.query(`SELECT end_reason FROM keyturn.sessions WHERE ended_at IS NOT NULL`);
     expect(rows).toEqual([]);
     say(`8 kills, refreshes ${distribution(times)}`);
+  });
+
+  it('after it spent a refresh token and before it could say so: another server gives the same successor', async () => {
+    const proxy = await TcpProxy.before(database.urls.app);
+    try {
+      const doomed = await startKeyturn({ ...settings, PORT: '0', DATABASE_URL: proxy.through(database.urls.app) });
+      const other = await startKeyturn(settings);
+      const { access_token: token, refresh_token: spent } = await logIn(doomed.url);
+      const generation = async (): Promise<unknown> => {
+        const sid = claimsOf(token).sid;
+        return only(await db.query('SELECT refresh_generation FROM keyturn.sessions WHERE id = $1', [sid]));
+      };
+      const before = await generation();
+
+      const sent = proxy.withholdAnswerTo('refresh_hash = $4');
+      const unanswered = refresh(doomed.url, spent);
+      await sent;
+      await eventually('the token spent', async () => JSON.stringify(await generation()) !== JSON.stringify(before));
+      await doomed.stop('SIGKILL');
+      expect(await unanswered).toMatchObject({ status: 0 });
+      const after = await generation();
+
+      const [first, second] = [pairIn(await refresh(other.url, spent)), pairIn(await refresh(other.url, spent))];
+      expect(second.refresh_token).toBe(first.refresh_token);
+      expect(await generation()).toEqual(after);
+      expect(inWords(await me(other.url, first.access_token))).toMatch(/^200 /);
+      const next = pairIn(await refresh(other.url, first.refresh_token));
+      expect(claimsOf(next.access_token).sid).toBe(claimsOf(token).sid);
+    } finally {
+      await endAll();
+      await proxy.end();
+    }
   });
 });
 

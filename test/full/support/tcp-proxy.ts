@@ -7,6 +7,7 @@ export class TcpProxy {
   private server: Server | undefined;
   private stalled = false;
   private left = Infinity;
+  private withheld: { readonly text: string; readonly asked: () => void } | undefined;
 
   private constructor(
     private readonly target: { host: string; port: number },
@@ -50,6 +51,11 @@ export class TcpProxy {
       }
     }
     this.pairs.clear();
+  }
+
+  /** The next statement with this text reaches Postgres; its answer never comes. @returns when it was sent */
+  async withholdAnswerTo(text: string): Promise<void> {
+    await new Promise<void>((asked) => (this.withheld = { text, asked }));
   }
 
   /** As if nothing had been; connections that were stuck stay so. */
@@ -100,6 +106,12 @@ export class TcpProxy {
     const pair = [client, upstream] as const;
     this.pairs.add(pair);
     upstream.on('error', () => client.destroy());
+    client.on('data', (sent) => {
+      if (this.withheld === undefined || !sent.includes(this.withheld.text)) return;
+      upstream.unpipe(client).pause();
+      this.withheld.asked();
+      this.withheld = undefined;
+    });
     for (const [from, to] of [pair, [upstream, client] as const]) {
       from.pipe(to);
       from.once('close', () => {
