@@ -19,11 +19,12 @@ export async function migrate(url: string): Promise<MigrationOutcome> {
     connectionString: url,
     application_name: 'keyturn migrate (lock)',
     connectionTimeoutMillis: 10_000,
+    // A transaction pooler refuses this: it would keep the lock, which is the session's, for whoever comes next.
+    options: '-c lock_timeout=120s',
   });
   lock.on('error', () => undefined);
   try {
     await lock.connect();
-    await lock.query(`SET lock_timeout = '120s'`);
     await lock.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
     const dataSource = await new DataSource(migrationDataSourceOptions(url, migrations)).initialize();
     try {

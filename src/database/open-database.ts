@@ -160,6 +160,13 @@ function explain(error: unknown, url: string, setting: string): string {
   // node-postgres' way to say that there is no password where one is asked for.
   if (/client password must be a string/.test(message))
     return `Postgres on ${place} wants a password of ${user}. Put it into ${setting}: postgres://${user}:<password>@…`;
+  if (/unsupported startup parameter/.test(message)) {
+    const remedy =
+      setting === 'MIGRATION_DATABASE_URL'
+        ? 'Let MIGRATION_DATABASE_URL go past it, to Postgres itself.'
+        : 'Set DATABASE_POOLER=transaction, and let MIGRATION_DATABASE_URL go past it, to Postgres itself.';
+    return `A pooler answers on ${place}, and refuses what is asked of it: ${message}. ${remedy}`;
+  }
   switch (code) {
     case 'ECONNREFUSED':
       return `No Postgres answers on ${place}. Start it, or correct ${setting}; without DATABASE_URL an embedded one is used.`;
