@@ -98,8 +98,8 @@ export class AuthService {
   /** A session for whoever knows the password. Who does not, or guesses too often, is written down. */
   private async open(attempt: Device & { readonly username: string }, password: string): Promise<OpenedSession> {
     try {
-      return await this.throttle.login(attempt, async () => {
-        const user = await this.users.authenticate(attempt.username, password);
+      return await this.throttle.login(attempt, async (turn) => {
+        const user = await this.users.authenticate(attempt.username, password, turn);
         const opened = await this.sessions.open(user, attempt);
         if (!opened) throw new KeyturnError('invalid_credentials', 'The username or the password is wrong.');
         return opened;

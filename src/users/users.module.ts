@@ -7,7 +7,7 @@ import { UserDirectory } from './user-directory.js';
 import { UserStore } from './user-store.js';
 import { UsersService } from './users.service.js';
 
-/** How many logins may wait for a turn at the hash before the rest are told to come again. */
+/** How many hashes may wait for their turn. Then whoever has the most of them waiting gives way; the rest are told to come again. */
 const HASH_QUEUE = 64;
 
 /** Who may log in. */

@@ -3,6 +3,7 @@ import type { EntityManager } from 'typeorm';
 import { KeyturnError } from '../common/errors.js';
 import type { Actor } from '../database/change.js';
 import { PasswordHasher } from './password/password-hasher.js';
+import type { Turn } from './password/permits.js';
 import { checkPassword } from './password/password-policy.js';
 import type { User } from './user.entity.js';
 import { insertUser, UserStore } from './user-store.js';
@@ -19,10 +20,11 @@ export class UsersService {
 
   /**
    * Unknown, wrong, disabled and not yet invited in answer alike, after the same work.
+   * @param turn in whose line the hash waits
    * @throws KeyturnError `invalid_credentials`, `busy`, `database_unavailable`
    */
-  async authenticate(username: string, password: string): Promise<User> {
-    const user = await this.passes(await this.store.findForLogin(username), password);
+  async authenticate(username: string, password: string, turn?: Turn): Promise<User> {
+    const user = await this.passes(await this.store.findForLogin(username), password, turn);
     if (!user) throw new KeyturnError('invalid_credentials', 'The username or the password is wrong.');
     return user;
   }
@@ -32,17 +34,21 @@ export class UsersService {
    * @throws KeyturnError `invalid_credentials`, `busy`, `database_unavailable`
    */
   async reauthenticate(id: string, password: string): Promise<User> {
-    const user = await this.passes(await this.store.findForReauthentication(id), password);
+    const user = await this.passes(await this.store.findForReauthentication(id), password, {
+      of: `user ${id}`,
+      known: true,
+    });
     if (!user) throw new KeyturnError('invalid_credentials', 'The current password is wrong.');
     return user;
   }
 
   /** The user, when this is their password and they may log in. Takes as long for anybody. */
-  private async passes(user: User | null, password: string): Promise<User | undefined> {
+  private async passes(user: User | null, password: string, turn: Turn | undefined): Promise<User | undefined> {
     const phc = user?.passwordHash ?? null;
-    const right = phc === null ? await this.hasher.verifyDummy(password) : await this.hasher.verify(phc, password);
+    const right =
+      phc === null ? await this.hasher.verifyDummy(password, turn) : await this.hasher.verify(phc, password, turn);
     if (!user || phc === null || !right || user.disabledAt !== null) return undefined;
-    if (this.hasher.needsRehash(phc)) await this.rehash(user.id, phc, password);
+    if (this.hasher.needsRehash(phc)) await this.rehash(user.id, phc, password, turn);
     return user;
   }
 
@@ -100,9 +106,9 @@ export class UsersService {
     return this.hasher.hash(password);
   }
 
-  private async rehash(id: string, phc: string, password: string): Promise<void> {
+  private async rehash(id: string, phc: string, password: string, turn: Turn | undefined): Promise<void> {
     try {
-      await this.store.rehash(id, phc, await this.hasher.hash(password));
+      await this.store.rehash(id, phc, await this.hasher.hash(password, turn));
     } catch (error) {
       // The login itself is good; the next one tries again.
       this.logger.warn(

@@ -5,6 +5,7 @@ import { DataSource } from 'typeorm';
 import { KeyturnError, type ErrorCode } from '../../common/errors.js';
 import { CONFIG, type Config } from '../../config/config.js';
 import { asKeyturnError } from '../../database/unavailable.js';
+import type { Turn } from '../../users/password/permits.js';
 import { foldedName } from './folded-name.js';
 import { KeyedHash } from './keyed-hash.js';
 import { KnownDevices } from './known-devices.js';
@@ -49,7 +50,7 @@ export class Throttle {
       readonly address?: string | undefined;
       readonly knownDevice?: string | undefined;
     },
-    work: () => Promise<T>,
+    work: (turn: Turn) => Promise<T>,
   ): Promise<T> {
     const name = foldedName(who.username);
     const device = await this.devices.find(who.username, who.knownDevice);
@@ -60,7 +61,12 @@ export class Throttle {
             total: await this.hash.of('logins by name', name),
           }
         : { own: await this.hash.of('login on a known device', name, device) };
-    return this.limit(buckets, 'invalid_credentials', work);
+    // All known devices of a name are one: whoever was let in once may have many.
+    const turn: Turn =
+      device === undefined
+        ? { of: `from ${networkOf(who.address)}`, known: false }
+        : { of: `name ${name}`, known: true };
+    return this.limit(buckets, 'invalid_credentials', () => work(turn));
   }
 
   /** The redemption of a one-time code, by network: a wrong code names nobody. */

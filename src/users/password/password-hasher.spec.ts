@@ -200,6 +200,49 @@ describe('a bounded number of hashes', () => {
     expect(calls.map(({ password }) => password)).toEqual(['1', '2', '3', '4']);
   });
 
+  it('leave room for others when one network asks for more than there is: its last gives way, and the lines take turns', async () => {
+    const { hasher, calls, finish } = bounded(1, 4);
+    const crowd = { of: 'from 203.0.113.7', known: false };
+    const flood = Array.from({ length: 6 }, (_, number) => outcomeOf(hasher.verifyDummy(`crowd ${number}`, crowd)));
+    await settled();
+
+    const neighbour = hasher.verifyDummy('neighbour', { of: 'from 198.51.100.9', known: false });
+    const known = hasher.verifyDummy('known, at the same network', { of: 'name anna', known: true });
+    const again = hasher.verifyDummy('proves the password', { of: 'user 7', known: true });
+    flood.push(outcomeOf(hasher.verifyDummy('crowd 6', crowd)));
+
+    for (let at = 0; at < 5; at++) {
+      await settled();
+      finish(at, false);
+    }
+    expect(await Promise.all([neighbour, known, again])).toEqual([false, false, false]);
+    expect(await Promise.all(flood)).toEqual([false, false, 'busy', 'busy', 'busy', 'busy', 'busy']);
+    expect(calls.map(({ password }) => password)).toEqual([
+      'crowd 0',
+      'crowd 1',
+      'neighbour',
+      'known, at the same network',
+      'proves the password',
+    ]);
+  });
+
+  it('leave room for whoever is known when strangers from as many networks as there are places wait', async () => {
+    const { hasher, calls, finish } = bounded(1, 2);
+    const from = (network: string) => outcomeOf(hasher.verifyDummy(network, { of: `from ${network}`, known: false }));
+    const strangers = ['a', 'b', 'c', 'd'].map(from);
+    const known = ['1', '2'].map((password) =>
+      outcomeOf(hasher.verifyDummy(password, { of: 'name anna', known: true })),
+    );
+    for (let at = 0; at < 3; at++) {
+      await settled();
+      finish(at, false);
+    }
+    // The second of the same name pushes nobody out.
+    expect(await Promise.all(known)).toEqual([false, 'busy']);
+    expect((await Promise.all(strangers)).filter((outcome) => outcome === 'busy')).toHaveLength(2);
+    expect(calls).toHaveLength(3);
+  });
+
   it('do not count a malformed stored hash', async () => {
     const { hasher, calls } = bounded(1, 0);
     await expect(hasher.verify('x', '1')).rejects.toThrow('malformed');
@@ -251,6 +294,10 @@ function bounded(concurrency: number, queue: number) {
   const slow = slowEngine();
   return { ...slow, hasher: new PasswordHasher({ cost: CHEAP, concurrency, queue }, slow.engine) };
 }
+
+/** What it resolved to, or the code of the error. */
+const outcomeOf = (answer: Promise<boolean>): Promise<unknown> =>
+  answer.catch((error: unknown) => (error instanceof KeyturnError ? error.code : error));
 
 /** After every promise that can settle has settled. */
 function settled(): Promise<void> {

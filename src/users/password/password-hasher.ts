@@ -1,5 +1,5 @@
 import * as argon2 from '@node-rs/argon2';
-import { Permits } from './permits.js';
+import { Permits, type Turn } from './permits.js';
 
 /** RFC 9106 §3.1. */
 export interface Argon2Cost {
@@ -29,7 +29,10 @@ export interface PasswordHasherOptions {
 const PHC =
   /^\$argon2id\$v=19\$m=(?<m>\d{1,10}),t=(?<t>\d{1,10}),p=(?<p>\d{1,3})\$[A-Za-z0-9+/]{22}\$[A-Za-z0-9+/]{43}$/;
 
-/** Hashes and checks passwords with argon2id; only a bounded number at once. */
+/** Whoever has proven something already: a session, a code, or that the command line is theirs. */
+const TRUSTED: Turn = { of: 'trusted', known: true };
+
+/** Hashes and checks passwords with argon2id; only a bounded number at once, whose parties take turns. */
 export class PasswordHasher {
   private readonly cost: Argon2Cost;
   private readonly permits: Permits;
@@ -51,23 +54,23 @@ export class PasswordHasher {
    * @returns a PHC string with a salt of its own
    * @throws KeyturnError `busy` when too many hashes wait already
    */
-  hash(password: string): Promise<string> {
+  hash(password: string, turn = TRUSTED): Promise<string> {
     // argon2id is the package's default; isolated modules cannot read the `const enum` that would say so.
-    return this.permits.run(() => this.engine.hash(normalise(password), this.cost));
+    return this.permits.run(turn, () => this.engine.hash(normalise(password), this.cost));
   }
 
   /**
    * @throws KeyturnError `busy` when too many hashes wait already
    * @throws Error when the stored hash is malformed: a defect, which must not pass for a wrong password
    */
-  async verify(phc: string, password: string): Promise<boolean> {
+  async verify(phc: string, password: string, turn = TRUSTED): Promise<boolean> {
     readCost(phc);
-    return this.permits.run(() => this.engine.verify(phc, normalise(password)));
+    return this.permits.run(turn, () => this.engine.verify(phc, normalise(password)));
   }
 
   /** Does for an unknown user what `verify` does for a known one, so that time tells nobody who exists. */
-  async verifyDummy(password: string): Promise<false> {
-    await this.verify(this.dummy, password);
+  async verifyDummy(password: string, turn = TRUSTED): Promise<false> {
+    await this.verify(this.dummy, password, turn);
     return false;
   }
 
