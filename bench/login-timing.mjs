@@ -34,6 +34,7 @@ async function main() {
         // Every login here comes from one address.
         LOGIN_ATTEMPTS: '1000000',
         LOGIN_ATTEMPTS_BY_NAME: '1000000',
+        LOGIN_ATTEMPTS_BY_ADDRESS: '1000000',
       },
     });
     const { url } = await new Promise((resolve, reject) => {

@@ -48,6 +48,8 @@ export interface Config {
   readonly throttling: {
     readonly attempts: number;
     readonly attemptsByName: number;
+    /** Wrong passwords of strangers, for whatever names. */
+    readonly attemptsByAddress: number;
     readonly interval: number;
     readonly slowdown: number;
   };

@@ -154,6 +154,7 @@ function toConfig(values: SettingValues): Config {
     throttling: {
       attempts: values.LOGIN_ATTEMPTS,
       attemptsByName: values.LOGIN_ATTEMPTS_BY_NAME,
+      attemptsByAddress: values.LOGIN_ATTEMPTS_BY_ADDRESS,
       interval: values.LOGIN_ATTEMPT_INTERVAL,
       slowdown: values.LOGIN_SLOWDOWN,
     },

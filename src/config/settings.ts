@@ -144,7 +144,12 @@ export const SETTINGS = {
   LOGIN_ATTEMPTS_BY_NAME: setting(
     integer(1, 1_000_000),
     '100',
-    'Wrong passwords at once for one name from all strangers together. Beyond, every stranger’s login with that name takes LOGIN_SLOWDOWN longer; none is refused.',
+    'Wrong passwords at once for one name from all strangers together. Beyond, every stranger’s login with that name takes LOGIN_SLOWDOWN longer; none is refused. Also on all devices together that have logged in before with that name; beyond, those are strangers.',
+  ),
+  LOGIN_ATTEMPTS_BY_ADDRESS: setting(
+    integer(1, 1_000_000),
+    '100',
+    'Wrong passwords at once for all names from one address (IPv6: one /64), but those of devices that have logged in before with that name. Then 429 for everybody there who comes on another device. Raise it where many people share an address (NAT).',
   ),
   LOGIN_SLOWDOWN: setting(duration(0, 10_000), '2s', 'How much longer.'),
   PASSWORD_HASH_MEMORY: setting(

@@ -14,6 +14,7 @@ import { createTestDatabase, type TestDatabase } from '../support/test-database.
 
 const ATTEMPTS = 3;
 const BY_NAME = 8;
+const BY_ADDRESS = 7;
 const INTERVAL = 60 * second;
 const wrong = 'seven lanterns over quiet wine';
 
@@ -21,6 +22,7 @@ const settings = {
   TRUSTED_PROXIES: '127.0.0.1', // what it says of the address is believed: so a test comes from anywhere
   LOGIN_ATTEMPTS: String(ATTEMPTS),
   LOGIN_ATTEMPTS_BY_NAME: String(BY_NAME),
+  LOGIN_ATTEMPTS_BY_ADDRESS: String(BY_ADDRESS),
   LOGIN_SLOWDOWN: '10ms',
 } as const;
 
@@ -109,6 +111,7 @@ describe('wrong passwords for a name from one address', () => {
 
     expect(server.statements.filter((statement) => !statement.includes('news('))).toEqual([
       expect.stringContaining('keyturn.take_attempt('),
+      expect.stringContaining('UPDATE keyturn.attempt_buckets'),
       expect.stringContaining('INSERT INTO keyturn.login_events'),
     ]);
     for (const hash of hashes) expect(hash).not.toHaveBeenCalled();
@@ -204,9 +207,29 @@ describe('a device on which somebody has logged in', () => {
     const cookie = await knownDevice('anna');
     for (let attempt = 0; attempt < ATTEMPTS; attempt++)
       expect((await login('anna', wrong, { cookie, address: `198.51.100.${attempt}` })).status).toBe(401);
-    expect((await login('anna', PASSWORD, { cookie, address: elsewhere })).status).toBe(429);
+    // Then it is a stranger, and refused only where a stranger is.
+    await exhaust('anna');
+    expect((await login('anna', PASSWORD, { cookie })).status).toBe(429);
+    expect((await login('anna', PASSWORD, { cookie, address: elsewhere })).status).toBe(200);
     // Another one is another.
-    expect((await login('anna', PASSWORD, { cookie: await knownDevice('anna'), address: elsewhere })).status).toBe(200);
+    expect((await login('anna', PASSWORD, { cookie: await knownDevice('anna', { address: elsewhere }) })).status).toBe(
+      200,
+    );
+  });
+
+  it('multiplies nobody’s attempts: all those of a name together have as many as all strangers', async () => {
+    const cookies = [];
+    for (let device = 0; device < BY_NAME; device++) cookies.push(await knownDevice('anna'));
+    const [own, ...others] = cookies;
+    let guesses = 0;
+    for (const cookie of others)
+      for (let attempt = 0; attempt < 2 * ATTEMPTS; attempt++)
+        if ((await login('anna', wrong, { cookie })).status === 401) guesses++;
+    // Those of all devices, and then those of a stranger at that address.
+    expect(guesses).toBe(BY_NAME + ATTEMPTS);
+    expect((await login('anna', PASSWORD, { cookie: own })).status).toBe(429);
+    expect((await login('anna', PASSWORD, { cookie: own, address: elsewhere })).status).toBe(200);
+    expect((await login('anna', PASSWORD, { address: elsewhere })).status).toBe(200);
   });
 
   it('keeps its cookie at the next login, and gets another for another name', async () => {
@@ -235,6 +258,55 @@ describe('a device on which somebody has logged in', () => {
       const { status } = await server.ask('/auth/login', { json: { username: 'anna', password: PASSWORD }, headers });
       expect([other, status]).toEqual([other, 429]);
     }
+  });
+});
+
+describe('wrong passwords for many names from one address', () => {
+  const spray = async (address?: string): Promise<Answer[]> => {
+    const answers = [];
+    for (let name = 0; name <= BY_ADDRESS; name++)
+      answers.push(await login(`nobody-${name}`, wrong, address === undefined ? {} : { address }));
+    return answers;
+  };
+
+  it('are refused when they are too many, and let nobody in there but on a known device', async () => {
+    const cookie = await knownDevice('anna');
+    const answers = await spray();
+    expect(answers.map(({ status }) => status)).toEqual([...Array<number>(BY_ADDRESS).fill(401), 429]);
+    const [refused] = answers.slice(BY_ADDRESS);
+    if (!refused) throw new Error('expected an answer');
+    expect(refused.body).toMatchObject({ code: 'too_many_attempts' });
+    expect(retryAfter(refused)).toBeLessThanOrEqual(INTERVAL / second);
+
+    expect((await login('anna', PASSWORD)).status).toBe(429);
+    expect((await login('anna', PASSWORD, { cookie })).status).toBe(200);
+    expect((await login('anna', PASSWORD, { address: elsewhere })).status).toBe(200);
+    await database.moveClock(INTERVAL);
+    expect((await login('anna', PASSWORD)).status).toBe(200);
+  });
+
+  it('are counted by the first 64 bits of an IPv6 address', async () => {
+    await spray('2001:db8:1:2::1');
+    expect((await login('anna', PASSWORD, { address: '2001:db8:1:2:ffff::2' })).status).toBe(429);
+    expect((await login('anna', PASSWORD, { address: '2001:db8:1:3::1' })).status).toBe(200);
+  });
+
+  it('are not those of a known device, nor those that a full name refuses already', async () => {
+    const cookie = await knownDevice('anna');
+    for (let attempt = 0; attempt < ATTEMPTS; attempt++) await login('anna', wrong, { cookie });
+    await exhaust('bert');
+    for (let attempt = 0; attempt < BY_ADDRESS; attempt++) await login('bert', wrong);
+    for (let attempt = ATTEMPTS; attempt < BY_ADDRESS; attempt++)
+      expect((await login(`nobody-${attempt}`, wrong)).status).toBe(401);
+    expect((await login('nobody', wrong)).status).toBe(429);
+  });
+
+  it('are given back when the password is right, also when all come at once', async () => {
+    for (let round = 0; round < 3; round++) {
+      const answers = await Promise.all(Array.from({ length: ATTEMPTS }, () => login('bert', PASSWORD)));
+      expect(answers.map(({ status }) => status)).toEqual(Array(ATTEMPTS).fill(200));
+    }
+    expect(server.log.filter((line) => line.includes('could not be given back'))).toEqual([]);
   });
 });
 
@@ -321,7 +393,7 @@ describe('attempts are counted', () => {
   it('under hashes, from which no name and no address can be read', async () => {
     await login('nobody@private.example', wrong);
     const { rows } = await superuser.query<{ text: string }>('SELECT b::text AS text FROM keyturn.attempt_buckets b');
-    expect(rows).toHaveLength(2);
+    expect(rows).toHaveLength(3);
     for (const plain of ['nobody@private.example', here])
       for (const spelt of [plain, Buffer.from(plain).toString('hex')])
         expect(rows.map(({ text }) => text).join()).not.toContain(spelt);
@@ -332,7 +404,7 @@ describe('attempts are counted', () => {
       (await superuser.query('SELECT FROM keyturn.attempt_buckets')).rowCount;
     await login('bert', wrong);
     await server.app.get(Throttle).prune();
-    expect(await buckets()).toBe(2);
+    expect(await buckets()).toBe(3);
     await database.moveClock(INTERVAL);
     await server.app.get(Throttle).prune();
     expect(await buckets()).toBe(0);

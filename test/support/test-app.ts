@@ -90,7 +90,11 @@ export interface TestApp {
 }
 
 /** Tests log in by the hundred, many at once. A test of the throttle sets what it needs. */
-const UNTHROTTLED = { LOGIN_ATTEMPTS: '100000', LOGIN_ATTEMPTS_BY_NAME: '100000' } as const;
+const UNTHROTTLED = {
+  LOGIN_ATTEMPTS: '100000',
+  LOGIN_ATTEMPTS_BY_NAME: '100000',
+  LOGIN_ATTEMPTS_BY_ADDRESS: '100000',
+} as const;
 
 /**
  * Neither the poll nor the cron comes by itself within a test: `hearNews()` and `tick()` are the poll and the cron. A test that wants the

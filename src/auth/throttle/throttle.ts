@@ -15,12 +15,28 @@ import { networkOf } from './network.js';
 const MOST_SLOWED = 500;
 const PRUNED_AT_ONCE = 5_000;
 
-/** What an attempt counts towards. */
+/** What attempts fill, and how many fit. */
+interface Bucket {
+  readonly hash: Buffer;
+  readonly most: number;
+}
+
+/** What an attempt counts towards. All servers take them in this order, so that none waits for another. */
 interface Buckets {
+  /** Refuses when it is full, before the next is asked. */
+  readonly wide?: Bucket;
   /** Refuses when it is full. */
-  readonly own: Buffer;
+  readonly own: Bucket;
   /** Only slows down when it is full. */
-  readonly total?: Buffer;
+  readonly total?: Bucket;
+}
+
+interface Taken {
+  /** Seconds until the next attempt; 0: this one is allowed. */
+  readonly wait: number;
+  readonly slow: boolean;
+  /** Where it is counted. */
+  readonly taken: readonly Buffer[];
 }
 
 /**
@@ -41,8 +57,10 @@ export class Throttle {
   ) {}
 
   /**
-   * A login, by name, existing or not, and network. A device on which that name has logged in before has attempts of its own. The total by
-   * name makes strangers wait a moment and refuses nobody: so nobody can lock a person out who comes from elsewhere or on a known device.
+   * A login, by name, existing or not, and network; and by network alone, so that nobody tries one password on every name. A device on which
+   * that name has logged in before has attempts of its own, and counts towards no network; when it has none left, or all known devices of the
+   * name together have none, it is a stranger like any other. The total by name makes strangers wait a moment and refuses nobody: so nobody
+   * can lock a person out who comes from elsewhere or on a known device.
    */
   async login<T>(
     who: {
@@ -52,31 +70,46 @@ export class Throttle {
     },
     work: (turn: Turn) => Promise<T>,
   ): Promise<T> {
+    const { attempts, attemptsByName, attemptsByAddress } = this.config.throttling;
     const name = foldedName(who.username);
+    const network = networkOf(who.address);
     const device = await this.devices.find(who.username, who.knownDevice);
-    const buckets =
-      device === undefined
-        ? {
-            own: await this.hash.of('login', name, networkOf(who.address)),
-            total: await this.hash.of('logins by name', name),
-          }
-        : { own: await this.hash.of('login on a known device', name, device) };
-    // All known devices of a name are one: whoever was let in once may have many.
-    const turn: Turn =
-      device === undefined
-        ? { of: `from ${networkOf(who.address)}`, known: false }
-        : { of: `name ${name}`, known: true };
-    return this.limit(buckets, 'invalid_credentials', () => work(turn));
+    if (device !== undefined) {
+      // Whoever was let in once may have many tokens: together they are bounded, and share a line.
+      const known = await this.take({
+        wide: { hash: await this.hash.of('logins on known devices', name), most: attemptsByName },
+        own: { hash: await this.hash.of('login on a known device', name, device), most: attempts },
+      });
+      if (known.wait === 0) {
+        return this.attempt(known, 'invalid_credentials', () => work({ of: `name ${name}`, known: true }));
+      }
+    }
+    const stranger = await this.take({
+      wide: { hash: await this.hash.of('logins by network', network), most: attemptsByAddress },
+      own: { hash: await this.hash.of('login', name, network), most: attempts },
+      total: { hash: await this.hash.of('logins by name', name), most: attemptsByName },
+    });
+    return this.attempt(stranger, 'invalid_credentials', () => work({ of: `from ${network}`, known: false }));
   }
 
   /** The redemption of a one-time code, by network: a wrong code names nobody. */
   async redemption<T>(address: string | undefined, work: () => Promise<T>): Promise<T> {
-    return this.limit({ own: await this.hash.of('redemption', networkOf(address)) }, 'invalid_code', work);
+    const own = await this.hash.of('redemption', networkOf(address));
+    return this.attempt(
+      await this.take({ own: { hash: own, most: this.config.throttling.attempts } }),
+      'invalid_code',
+      work,
+    );
   }
 
   /** The proof of the current password, by session: only who has the session can use its attempts up. */
   async reauthentication<T>(sessionId: string, work: () => Promise<T>): Promise<T> {
-    return this.limit({ own: await this.hash.of('reauthentication', sessionId) }, 'invalid_credentials', work);
+    const own = await this.hash.of('reauthentication', sessionId);
+    return this.attempt(
+      await this.take({ own: { hash: own, most: this.config.throttling.attempts } }),
+      'invalid_credentials',
+      work,
+    );
   }
 
   /** Removes buckets that are empty. Whatever goes wrong is logged: nobody waits for this. */
@@ -96,16 +129,14 @@ export class Throttle {
     }
   }
 
-  private async limit<T>(buckets: Buckets, wrongGuess: ErrorCode, work: () => Promise<T>): Promise<T> {
-    const { wait, slow } = await this.take(buckets);
+  /** Does what was counted, or refuses it. */
+  private async attempt<T>({ wait, slow, taken }: Taken, wrongGuess: ErrorCode, work: () => Promise<T>): Promise<T> {
     if (wait > 0) {
       throw new KeyturnError('too_many_attempts', 'Too many attempts. Wait a moment, then try again.', {
         retryAfter: wait,
       });
     }
     if (slow) await this.slowDown();
-    // A total that was full took nothing.
-    const taken = buckets.total && !slow ? [buckets.own, buckets.total] : [buckets.own];
     try {
       const result = await work();
       await this.giveBack(taken);
@@ -116,26 +147,59 @@ export class Throttle {
     }
   }
 
-  private async take({ own, total }: Buckets): Promise<{ wait: number; slow: boolean }> {
-    const { attempts, attemptsByName, interval } = this.config.throttling;
+  /** Counts an attempt everywhere, or, when it is refused, nowhere. */
+  private async take({ wide, own, total }: Buckets): Promise<Taken> {
+    const row = await this.ask(wide, own, total);
+    if (wide && row.wide === 0 && row.own > 0) await this.giveBack([wide.hash]);
+    const wait = Math.max(row.wide, row.own);
+    // A total that was full took nothing.
+    const taken = [wide, own, row.total > 0 ? undefined : total].flatMap((bucket) => bucket?.hash ?? []);
+    return { wait, slow: row.total > 0, taken: wait > 0 ? [] : taken };
+  }
+
+  /** Seconds to wait for each; 0 also for one that is not there or was not asked. */
+  private async ask(
+    wide: Bucket | undefined,
+    own: Bucket,
+    total: Bucket | undefined,
+  ): Promise<{ wide: number; own: number; total: number }> {
     try {
-      const [row] = await this.dataSource.query<{ wait: number; total: number }[]>(
-        `SELECT wait, CASE WHEN wait = 0 AND $2::bytea IS NOT NULL THEN keyturn.take_attempt($2, $4, make_interval(secs => $5)) ELSE 0 END AS total
-         FROM (SELECT keyturn.take_attempt($1, $3, make_interval(secs => $5)) AS wait) own`,
-        [own, total ?? null, attempts, attemptsByName, interval / 1_000],
+      const [row] = await this.dataSource.query<{ wide: number; own: number; total: number }[]>(
+        `SELECT wide, own,
+           CASE WHEN wide = 0 AND own = 0 AND $5::bytea IS NOT NULL THEN keyturn.take_attempt($5, $6, make_interval(secs => $7)) ELSE 0 END AS total
+         FROM (
+           SELECT wide, CASE WHEN wide = 0 THEN keyturn.take_attempt($3, $4, make_interval(secs => $7)) ELSE 0 END AS own
+           FROM (
+             SELECT CASE WHEN $1::bytea IS NOT NULL THEN keyturn.take_attempt($1, $2, make_interval(secs => $7)) ELSE 0 END AS wide
+           ) asked_first
+         ) asked_second`,
+        [
+          wide?.hash ?? null,
+          wide?.most ?? null,
+          own.hash,
+          own.most,
+          total?.hash ?? null,
+          total?.most ?? null,
+          this.config.throttling.interval / 1_000,
+        ],
       );
       if (!row) throw new Error('take_attempt returned no row');
-      return { wait: row.wait, slow: row.total > 0 };
+      return row;
     } catch (error) {
       throw asKeyturnError(error);
     }
   }
 
-  /** The attempt itself has ended as it has; at worst one too many is counted. */
+  /** The attempt itself has ended as it has; at worst one too many is counted. Rows are held in the order of {@link Buckets}. */
   private async giveBack(buckets: readonly Buffer[]): Promise<void> {
     try {
       await this.dataSource.query(
-        `UPDATE keyturn.attempt_buckets SET empty_at = empty_at - make_interval(secs => $2) WHERE bucket_hash = ANY ($1)`,
+        `WITH held AS (
+           SELECT b.bucket_hash FROM unnest($1::bytea[]) WITH ORDINALITY taken (bucket_hash, place)
+             JOIN keyturn.attempt_buckets b USING (bucket_hash) ORDER BY taken.place FOR UPDATE OF b
+         )
+         UPDATE keyturn.attempt_buckets b SET empty_at = empty_at - make_interval(secs => $2)
+         FROM held WHERE b.bucket_hash = held.bucket_hash`,
         [buckets, this.config.throttling.interval / 1_000],
       );
     } catch (error) {

@@ -47,6 +47,7 @@ export const settingsFor = (database: TestDatabase, more: Settings = {}): Settin
   // Load logs in by the hundred at once.
   LOGIN_ATTEMPTS: '100000',
   LOGIN_ATTEMPTS_BY_NAME: '100000',
+  LOGIN_ATTEMPTS_BY_ADDRESS: '100000',
   ...more,
 });
 const sharedKek = newKek();
