@@ -63,7 +63,8 @@ export class CheckpointSigner implements OnApplicationBootstrap {
       this.newestHead = head;
       if (head && (await this.settle(head))) this.settled = head.seq;
     } catch (error) {
-      this.complain(`history is not signed: ${error instanceof Error ? error.message : 'unknown error'}`);
+      const why = error instanceof Error ? error.message.replace(/\.$/, '') : 'unknown error';
+      this.complain(`history is not signed: ${why}`);
     }
   }
 

@@ -98,8 +98,8 @@ export class HealthController {
     const damaged = this.ring
       .damaged()
       .map(({ kid, damage }) => `Key ${kid} cannot be used: ${damage}. If nobody is to mend its row, revoke it.`);
-    const unreadable = [...this.vault.unreadable.values()].map(
-      (why) => `A private half cannot be opened: ${why}. Check KEK_FILE.`,
+    const unreadable = [...this.vault.unreadable].map(
+      ([version, why]) => `The private half of version ${version} cannot be opened: ${why}. Check KEK_FILE.`,
     );
     return [...said.filter(([holds]) => holds).map(([, words]) => words), ...damaged, ...unreadable];
   }

@@ -342,7 +342,7 @@ describe('private halves that cannot be opened', () => {
     expect(codeIn(await login(server.url))).toBe('signing_unavailable');
     const { httpStatus, problems } = await ready(server.url);
     expect(httpStatus).toBe(200);
-    expect(problems.join(' ')).toMatch(/private half cannot be opened/);
+    expect(problems.join(' ')).toMatch(/private half of version \d cannot be opened/);
     expect(await allKeys(db)).toHaveLength(2);
     expect((await server.stop()).code).toBe(0);
   });
@@ -356,7 +356,11 @@ describe('private halves that cannot be opened', () => {
     const server = await startKeyturn(settings);
     expect((await me(server.url, token)).status).toBe(200);
     expect(codeIn(await login(server.url))).toBe('signing_unavailable');
-    expect((await ready(server.url)).problems).toHaveLength(2);
+    expect((await ready(server.url)).problems).toEqual([
+      expect.stringMatching(/^History is not signed: No token can be signed at the moment: .*[^.]\.$/),
+      expect.stringMatching(/^The private half of version 1 cannot be opened: /),
+      expect.stringMatching(/^The private half of version 2 cannot be opened: /),
+    ]);
     expect(await allKeys(db)).toHaveLength(2);
     expect(server.isRunning()).toBe(true);
   });
