@@ -110,7 +110,8 @@ const SESSIONS = `
     CONSTRAINT ck_sessions_limits CHECK (created_at <= refreshed_at AND idle_expires_at <= expires_at),
     CONSTRAINT ck_sessions_ended CHECK ((ended_at IS NULL) = (end_reason IS NULL)),
     CONSTRAINT ck_sessions_end_reason CHECK (end_reason IN
-      ('logout', 'logout_all', 'administrator', 'password_changed', 'disabled', 'refresh_token_reused', 'restored', 'by_hand')),
+      ('logout', 'logout_all', 'administrator', 'password_changed', 'password_reset', 'disabled', 'refresh_token_reused', 'restored',
+       'by_hand')),
     CONSTRAINT ck_sessions_refresh CHECK (octet_length(refresh_hash) = 32 AND refresh_generation >= 0),
     CONSTRAINT ck_sessions_user_agent CHECK (char_length(user_agent) <= 256)
   );
@@ -149,7 +150,9 @@ const SESSIONS = `
       IF (NEW.id, NEW.user_id, NEW.created_at, NEW.expires_at) IS DISTINCT FROM (OLD.id, OLD.user_id, OLD.created_at, OLD.expires_at) THEN
         RAISE EXCEPTION 'a session keeps its user, its login and its absolute limit' USING ERRCODE = 'check_violation';
       END IF;
-      IF NEW.ended_at IS NOT NULL THEN
+      -- Where the person's own act is the reason, the reason is enough: whoever names ended_at waits for every change (tr_10_lock).
+      IF NEW.ended_at IS NOT NULL
+         OR NEW.end_reason IN ('logout', 'logout_all', 'password_changed', 'password_reset', 'refresh_token_reused') THEN
         NEW.ended_at := keyturn.clock();
         NEW.ended_in := pg_current_xact_id();
         NEW.end_reason := coalesce(NEW.end_reason, 'by_hand');

@@ -235,7 +235,7 @@ const VERIFICATION = `
           coalesce(nullif(said -> 'old', 'null'), '{}') AS old, coalesce(nullif(said -> 'new', 'null'), '{}') AS new
         FROM (SELECT seq, version, subject, event, entry::jsonb AS said FROM audit.chain OFFSET 0) parsed
         WHERE version IS NOT NULL AND event NOT IN ('resealed', 'restored')
-          OR subject IS NOT NULL AND seq > coalesce((SELECT max(seq) FROM audit.chain WHERE event = 'restored'), 0)
+          OR subject IS NOT NULL AND event <> 'user_sessions_ended' AND seq > coalesce((SELECT max(seq) FROM audit.chain WHERE event = 'restored'), 0)
       ),
       change AS (
         SELECT seq, version, id, thing, member, was, becomes,
@@ -394,6 +394,7 @@ const PEOPLE = `
         WHEN 'user_reset' THEN 'password reset asked for'
         WHEN 'user_renamed' THEN 'renamed'
         WHEN 'user_password_changed' THEN 'password set'
+        WHEN 'user_sessions_ended' THEN 'sessions ended: ' || entry.sessions
         WHEN 'user_erased' THEN 'erased'
         WHEN 'user_changed' THEN 'changed: ' || entry.members
         ELSE log.event
@@ -411,6 +412,7 @@ const PEOPLE = `
         (j ->> 'client_addr')::inet AS client_address, j ->> 'application_name' AS application,
         (SELECT string_agg(role, ', ') FROM jsonb_array_elements_text(j #> '{old,roles}') role) AS old_roles,
         (SELECT string_agg(role, ', ') FROM jsonb_array_elements_text(j #> '{new,roles}') role) AS new_roles,
+        j #>> '{new,sessions}' AS sessions,
         (SELECT string_agg(member.key || ' is ' || member.value, ', ' ORDER BY member.key) FROM jsonb_each_text(nullif(j -> 'new', 'null')) member) AS members
       FROM (SELECT log.entry::jsonb AS j) parsed
     ) entry

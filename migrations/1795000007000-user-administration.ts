@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** History of renamed users and changed passwords, and users in the order in which they came. */
+/** History of renamed users, changed passwords and sessions that others ended, and users in the order in which they came. */
 export class UserAdministration1795000007000 implements MigrationInterface {
   name = 'UserAdministration1795000007000';
 
@@ -18,6 +18,9 @@ export class UserAdministration1795000007000 implements MigrationInterface {
     await db.query(`
       COMMENT ON COLUMN keyturn.users.password_hash IS 'Argon2id, PHC string. Null: invited, no password set yet.';
       DROP INDEX keyturn.ix_users_created_at;
+      DROP TRIGGER tr_50_record ON keyturn.sessions;
+      DROP TRIGGER tr_10_lock ON keyturn.sessions;
+      DROP FUNCTION keyturn.record_ended_sessions();
       DROP TRIGGER tr_51_record ON keyturn.users;
       DROP TRIGGER tr_11_lock ON keyturn.users;
       DROP FUNCTION keyturn.record_account_change();
@@ -38,7 +41,7 @@ const events = (more: readonly string[]): string => `
 `;
 
 const HISTORY = `
-  ${events(['user_renamed', 'user_password_changed'])}
+  ${events(['user_renamed', 'user_password_changed', 'user_sessions_ended'])}
 
   CREATE FUNCTION keyturn.record_account_change() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -59,4 +62,29 @@ const HISTORY = `
     FOR EACH STATEMENT EXECUTE FUNCTION keyturn.take_change_lock();
   CREATE TRIGGER tr_51_record AFTER UPDATE OF username, password_changed_at ON keyturn.users
     FOR EACH ROW EXECUTE FUNCTION keyturn.record_account_change();
+
+  CREATE FUNCTION keyturn.record_ended_sessions() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+    DECLARE
+      ended record;
+    BEGIN
+      FOR ended IN
+        SELECT user_id, count(*) AS sessions FROM updated
+        WHERE end_reason IN ('administrator', 'by_hand') GROUP BY user_id ORDER BY user_id
+      LOOP
+        PERFORM keyturn.append_history('user_sessions_ended', NULL, NULL, ended.user_id, NULL,
+          '{}', jsonb_build_object('sessions', ended.sessions));
+      END LOOP;
+      RETURN NULL;
+    END $$;
+  COMMENT ON FUNCTION keyturn.record_ended_sessions() IS
+    'Writes that an administrator, or somebody by hand, ended sessions of a user, and how many. What ends with the person''s own act, '
+    'or with another event of history, is not written again.';
+
+  CREATE TRIGGER tr_10_lock BEFORE UPDATE OF ended_at ON keyturn.sessions
+    FOR EACH STATEMENT EXECUTE FUNCTION keyturn.take_change_lock();
+  CREATE TRIGGER tr_50_record AFTER UPDATE ON keyturn.sessions
+    REFERENCING NEW TABLE AS updated
+    FOR EACH STATEMENT EXECUTE FUNCTION keyturn.record_ended_sessions();
 `;

@@ -93,6 +93,11 @@ describe('foldHistory', () => {
     expect(folded(chain(published, resealed)).keys.get(1)).toEqual({ version: 1, lead: '01:00:00' });
   });
 
+  it('takes no ended session for a fact of its user', () => {
+    const ended = { event: 'user_sessions_ended', subject: anna, old: {}, new: { sessions: 2 } };
+    expect(folded(chain(created, ended, ended)).users).toEqual(folded(chain(created)).users);
+  });
+
   it('begins anew with users, not with keys, where the ring was restored', () => {
     const { keys, users } = folded(chain(created, published, { event: 'restored' }));
     expect([keys.size, users.size]).toEqual([1, 0]);

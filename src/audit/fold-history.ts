@@ -77,11 +77,11 @@ function apply(entry: HistoryEntry, keys: Map<number, Facts>, users: Map<string,
   const { event, version, subject } = entry;
   // A whole ring was brought back from a backup, users were not: theirs begins anew.
   if (event === 'restored') users.clear();
-  // A private half sealed anew is not among the facts of its key.
+  // A private half sealed anew is not among the facts of its key, nor are sessions among those of their user.
   else if (version !== null && event !== 'resealed') {
     const problem = change(keys, version, `signing key ${version}`, entry);
     return problem === undefined ? undefined : { problem, version };
-  } else if (subject !== null) {
+  } else if (subject !== null && event !== 'user_sessions_ended') {
     const problem = change(users, subject, `user ${subject}`, entry);
     return problem === undefined ? undefined : { problem, userId: subject };
   }

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import type { Client } from 'pg';
 import { allKeys, bootstrapKey, day, hour, minute, publishKey } from '../support/signing-keys.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
+import { addSession } from '../support/users.js';
 import { tellStory, type Story } from './story.js';
 
 let database: TestDatabase;
@@ -182,6 +183,21 @@ describe('the history of people', () => {
       { what: 'roles changed from none to admin' },
       { what: 'roles changed from admin to none' },
       { what: 'disabled' },
+    ]);
+  });
+
+  it('says that sessions of a person were ended, and who did it', async () => {
+    await addSession(app, story.bob);
+    await addSession(app, story.bob);
+    await app.query('BEGIN');
+    await app.query(`SELECT set_config('keyturn.actor', $1, true)`, [story.anna]);
+    await app.query(`UPDATE keyturn.sessions SET ended_at = now(), end_reason = 'administrator'`);
+    await app.query('COMMIT');
+    expect(await ask('SELECT what, who FROM audit.user_history WHERE user_id = $1 OFFSET 4', [story.bob])).toEqual([
+      { what: 'sessions ended: 2', who: 'anna@example.com' },
+    ]);
+    expect(await ask(`SELECT whom, what FROM audit.actions_by('anna@example.com') OFFSET 3`)).toEqual([
+      { whom: 'Bob', what: 'sessions ended: 2' },
     ]);
   });
 

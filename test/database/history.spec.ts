@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Client } from 'pg';
+import { sqlFinding } from '../audit/story.js';
 import {
   brokenLinks,
   foldedKeys,
@@ -11,6 +12,7 @@ import {
   type HistoryRow,
 } from '../support/history.js';
 import {
+  checkViolation,
   insufficientPrivilege,
   invalidText,
   lockNotAvailable,
@@ -19,7 +21,7 @@ import {
 } from '../support/refusal.js';
 import { allKeys, bootstrapKey, day, hour, minute, newPair, publishKey } from '../support/signing-keys.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
-import { addUser } from '../support/users.js';
+import { addSession, addUser } from '../support/users.js';
 
 let database: TestDatabase;
 let app: Client;
@@ -132,6 +134,65 @@ describe('history', () => {
       'user_erased',
     ]);
   });
+
+  it.each(['app', 'owner', 'superuser'] as const)(
+    'says that sessions were ended by the hand of %s: whose, how many and why',
+    async (hand) => {
+      const [{ id: anna }, { id: bob }] = [await addUser(app), await addUser(app)];
+      for (const id of [anna, anna, bob]) await addSession(app, id);
+      const before = (await history(app)).length;
+      await inChange({ app, owner, superuser }[hand], { reason: 'stolen laptop' }, () =>
+        ({ app, owner, superuser })[hand].query('UPDATE keyturn.sessions SET ended_at = now()'),
+      );
+      const rows = (await history(app)).slice(before);
+      const said = (subject: string, sessions: number) => [
+        'user_sessions_ended',
+        subject,
+        'stolen laptop',
+        { sessions },
+      ];
+      expect(rows).toHaveLength(2);
+      expect(rows.map((row) => [row.said.event, row.said.subject, row.said.reason, row.said.new])).toEqual(
+        expect.arrayContaining([said(anna, 2), said(bob, 1)]),
+      );
+      expect(rows[0]?.said.session_user).toBe(
+        { app: 'keyturn_app', owner: 'keyturn_migrator', superuser: 'postgres' }[hand],
+      );
+      expect([foldedUsers(await history(app)), brokenLinks(await history(app))]).toEqual([
+        await usersAsTheyAre(app),
+        [],
+      ]);
+      expect(await sqlFinding(superuser)).toBeUndefined();
+    },
+  );
+
+  it('says nothing of the end of a session that was undone', async () => {
+    await addSession(app, (await addUser(app)).id);
+    await app.query('BEGIN');
+    await app.query('UPDATE keyturn.sessions SET ended_at = now()');
+    await app.query('ROLLBACK');
+    expect(await events()).toEqual(['user_created']);
+  });
+
+  it.each(['logout', 'logout_all', 'password_changed', 'password_reset', 'refresh_token_reused'])(
+    'says nothing of a session, and is not waited for, that ended by %s',
+    async (reason) => {
+      await addSession(app, (await addUser(app)).id);
+      const holder = await holdLock();
+      await (await impatient()).query('UPDATE keyturn.sessions SET end_reason = $1', [reason]);
+      await holder.query('ROLLBACK');
+      const { rows } = await app.query('SELECT ended_at, end_reason FROM keyturn.sessions');
+      expect([rows, await events()]).toEqual([[{ ended_at: expect.any(Date), end_reason: reason }], ['user_created']]);
+    },
+  );
+
+  it.each(['administrator', 'by_hand', 'disabled'])(
+    'is in time to be waited for: %s alone, without ended_at, ends no session',
+    async (reason) => {
+      await addSession(app, (await addUser(app)).id);
+      expect(await refusal(app.query('UPDATE keyturn.sessions SET end_reason = $1', [reason]))).toBe(checkViolation);
+    },
+  );
 
   it('says what was and what is', async () => {
     const { id } = await addUser(app, { roles: ['auditor'] });
@@ -305,6 +366,7 @@ describe('the lock of every change', () => {
   it.each([
     `UPDATE keyturn.users SET roles = '{admin}'`,
     `INSERT INTO keyturn.users (username) VALUES ('another')`,
+    `UPDATE keyturn.sessions SET ended_at = now()`,
     `UPDATE keyturn.signing_keys SET retires_at = NULL`,
     `UPDATE keyturn.signing_key_secrets SET kek_id = 'new'`,
   ])('is taken by %s', async (sql) => {

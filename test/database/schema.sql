@@ -220,7 +220,7 @@ AS $function$
           coalesce(nullif(said -> 'old', 'null'), '{}') AS old, coalesce(nullif(said -> 'new', 'null'), '{}') AS new
         FROM (SELECT seq, version, subject, event, entry::jsonb AS said FROM audit.chain OFFSET 0) parsed
         WHERE version IS NOT NULL AND event NOT IN ('resealed', 'restored')
-          OR subject IS NOT NULL AND seq > coalesce((SELECT max(seq) FROM audit.chain WHERE event = 'restored'), 0)
+          OR subject IS NOT NULL AND event <> 'user_sessions_ended' AND seq > coalesce((SELECT max(seq) FROM audit.chain WHERE event = 'restored'), 0)
       ),
       change AS (
         SELECT seq, version, id, thing, member, was, becomes,
@@ -444,7 +444,9 @@ AS $function$
       IF (NEW.id, NEW.user_id, NEW.created_at, NEW.expires_at) IS DISTINCT FROM (OLD.id, OLD.user_id, OLD.created_at, OLD.expires_at) THEN
         RAISE EXCEPTION 'a session keeps its user, its login and its absolute limit' USING ERRCODE = 'check_violation';
       END IF;
-      IF NEW.ended_at IS NOT NULL THEN
+      -- Where the person's own act is the reason, the reason is enough: whoever names ended_at waits for every change (tr_10_lock).
+      IF NEW.ended_at IS NOT NULL
+         OR NEW.end_reason IN ('logout', 'logout_all', 'password_changed', 'password_reset', 'refresh_token_reused') THEN
         NEW.ended_at := keyturn.clock();
         NEW.ended_in := pg_current_xact_id();
         NEW.end_reason := coalesce(NEW.end_reason, 'by_hand');
@@ -906,6 +908,27 @@ AS $function$
     END $function$;
 COMMENT ON FUNCTION keyturn.record_account_change() IS 'Writes that a user was renamed or got a new password: that it happened, neither the name nor the password.';
 
+-- ## function keyturn.record_ended_sessions()
+CREATE OR REPLACE FUNCTION keyturn.record_ended_sessions()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+    DECLARE
+      ended record;
+    BEGIN
+      FOR ended IN
+        SELECT user_id, count(*) AS sessions FROM updated
+        WHERE end_reason IN ('administrator', 'by_hand') GROUP BY user_id ORDER BY user_id
+      LOOP
+        PERFORM keyturn.append_history('user_sessions_ended', NULL, NULL, ended.user_id, NULL,
+          '{}', jsonb_build_object('sessions', ended.sessions));
+      END LOOP;
+      RETURN NULL;
+    END $function$;
+COMMENT ON FUNCTION keyturn.record_ended_sessions() IS 'Writes that an administrator, or somebody by hand, ended sessions of a user, and how many. What ends with the person''s own act, or with another event of history, is not written again.';
+
 -- ## function keyturn.record_key_change()
 CREATE OR REPLACE FUNCTION keyturn.record_key_change()
  RETURNS trigger
@@ -1180,7 +1203,7 @@ CREATE TABLE keyturn.audit_log (
   version integer GENERATED ALWAYS AS ((((entry)::jsonb ->> 'version'::text))::integer) STORED,
   subject uuid GENERATED ALWAYS AS ((((entry)::jsonb ->> 'subject'::text))::uuid) STORED,
   actor uuid GENERATED ALWAYS AS ((((entry)::jsonb ->> 'actor'::text))::uuid) STORED,
-  CONSTRAINT ck_audit_log_event CHECK ((event = ANY (ARRAY['bootstrapped'::text, 'published'::text, 'scheduled'::text, 'taken_over_early'::text, 'taken_over_forced'::text, 'taken_over_by_emergency'::text, 'renewed'::text, 'imported'::text, 'superseded'::text, 'revoked'::text, 'private_half_destroyed'::text, 'resealed'::text, 'restored'::text, 'reconciled'::text, 'user_created'::text, 'user_roles_changed'::text, 'user_disabled'::text, 'user_enabled'::text, 'user_reset'::text, 'user_changed'::text, 'user_erased'::text, 'user_renamed'::text, 'user_password_changed'::text]))),
+  CONSTRAINT ck_audit_log_event CHECK ((event = ANY (ARRAY['bootstrapped'::text, 'published'::text, 'scheduled'::text, 'taken_over_early'::text, 'taken_over_forced'::text, 'taken_over_by_emergency'::text, 'renewed'::text, 'imported'::text, 'superseded'::text, 'revoked'::text, 'private_half_destroyed'::text, 'resealed'::text, 'restored'::text, 'reconciled'::text, 'user_created'::text, 'user_roles_changed'::text, 'user_disabled'::text, 'user_enabled'::text, 'user_reset'::text, 'user_changed'::text, 'user_erased'::text, 'user_renamed'::text, 'user_password_changed'::text, 'user_sessions_ended'::text]))),
   CONSTRAINT ck_audit_log_hash CHECK ((hash = encode(sha256(convert_to((prev_hash || entry), 'UTF8'::name)), 'hex'::text))),
   CONSTRAINT ck_audit_log_prev_hash CHECK ((prev_hash ~ '^[0-9a-f]{64}$'::text)),
   CONSTRAINT ck_audit_log_seq CHECK ((seq > 0)),
@@ -1384,7 +1407,7 @@ CREATE TABLE keyturn.sessions (
   refresh_generation integer NOT NULL DEFAULT 0,
   user_agent text,
   address inet,
-  CONSTRAINT ck_sessions_end_reason CHECK ((end_reason = ANY (ARRAY['logout'::text, 'logout_all'::text, 'administrator'::text, 'password_changed'::text, 'disabled'::text, 'refresh_token_reused'::text, 'restored'::text, 'by_hand'::text]))),
+  CONSTRAINT ck_sessions_end_reason CHECK ((end_reason = ANY (ARRAY['logout'::text, 'logout_all'::text, 'administrator'::text, 'password_changed'::text, 'password_reset'::text, 'disabled'::text, 'refresh_token_reused'::text, 'restored'::text, 'by_hand'::text]))),
   CONSTRAINT ck_sessions_ended CHECK (((ended_at IS NULL) = (end_reason IS NULL))),
   CONSTRAINT ck_sessions_limits CHECK (((created_at <= refreshed_at) AND (idle_expires_at <= expires_at))),
   CONSTRAINT ck_sessions_refresh CHECK (((octet_length(refresh_hash) = 32) AND (refresh_generation >= 0))),
@@ -1414,9 +1437,11 @@ CREATE INDEX ix_sessions_expires_at ON keyturn.sessions USING btree (expires_at)
 COMMENT ON INDEX keyturn.ix_sessions_expires_at IS 'Finds those whose rows may go.';
 CREATE INDEX ix_sessions_user_id ON keyturn.sessions USING btree (user_id, created_at);
 COMMENT ON INDEX keyturn.ix_sessions_user_id IS 'A user''s sessions; serves the foreign key.';
+CREATE TRIGGER tr_10_lock BEFORE UPDATE OF ended_at ON keyturn.sessions FOR EACH STATEMENT EXECUTE FUNCTION keyturn.take_change_lock();
 CREATE TRIGGER tr_20_guard BEFORE UPDATE ON keyturn.sessions FOR EACH ROW EXECUTE FUNCTION keyturn.guard_session();
 CREATE TRIGGER tr_20_guard_delete BEFORE DELETE ON keyturn.sessions FOR EACH ROW EXECUTE FUNCTION keyturn.guard_session_delete();
 CREATE TRIGGER tr_30_no_truncate BEFORE TRUNCATE ON keyturn.sessions FOR EACH STATEMENT EXECUTE FUNCTION keyturn.refuse_change('end sessions instead, so that every server hears of it');
+CREATE TRIGGER tr_50_record AFTER UPDATE ON keyturn.sessions REFERENCING NEW TABLE AS updated FOR EACH STATEMENT EXECUTE FUNCTION keyturn.record_ended_sessions();
 GRANT DELETE, SELECT ON keyturn.sessions TO keyturn_app;
 GRANT INSERT (id, user_id, idle_expires_at, expires_at, refresh_hash, user_agent, address) ON keyturn.sessions TO keyturn_app;
 GRANT UPDATE (refreshed_at, idle_expires_at, ended_at, end_reason, refresh_hash, refresh_generation) ON keyturn.sessions TO keyturn_app;
@@ -1904,6 +1929,7 @@ CREATE VIEW audit.user_history AS
             WHEN 'user_reset'::text THEN 'password reset asked for'::text
             WHEN 'user_renamed'::text THEN 'renamed'::text
             WHEN 'user_password_changed'::text THEN 'password set'::text
+            WHEN 'user_sessions_ended'::text THEN ('sessions ended: '::text || entry.sessions)
             WHEN 'user_erased'::text THEN 'erased'::text
             WHEN 'user_changed'::text THEN ('changed: '::text || entry.members)
             ELSE log.event
@@ -1925,6 +1951,7 @@ CREATE VIEW audit.user_history AS
                    FROM jsonb_array_elements_text((parsed.j #> '{old,roles}'::text[])) role(value)) AS old_roles,
             ( SELECT string_agg(role.value, ', '::text) AS string_agg
                    FROM jsonb_array_elements_text((parsed.j #> '{new,roles}'::text[])) role(value)) AS new_roles,
+            (parsed.j #>> '{new,sessions}'::text[]) AS sessions,
             ( SELECT string_agg(((member.key || ' is '::text) || member.value), ', '::text ORDER BY member.key) AS string_agg
                    FROM jsonb_each_text(NULLIF((parsed.j -> 'new'::text), 'null'::jsonb)) member(key, value)) AS members
            FROM ( SELECT (log.entry)::jsonb AS j) parsed) entry)

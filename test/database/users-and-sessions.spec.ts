@@ -293,7 +293,7 @@ describe('news', () => {
     const { id: userId } = await addUser(app);
     const [first, second] = [await addSession(app, userId), await addSession(app, userId)];
     const end = (db: Client, id: string) =>
-      db.query('UPDATE keyturn.sessions SET ended_at = now() WHERE id = $1', [id]);
+      db.query(`UPDATE keyturn.sessions SET end_reason = 'logout' WHERE id = $1`, [id]);
     const before = await news();
     await superuser.query('BEGIN');
     await end(superuser, first);

@@ -181,6 +181,15 @@ describe('fifty sessions that change keys and users at once, through two servers
     ]);
   });
 
+  it('are in it where they ended sessions of others, once an act', async () => {
+    const ended = rows.filter(({ said }) => said.event === 'user_sessions_ended');
+    const { rows: found } = await superuser.query<{ count: number }>(
+      `SELECT count(*)::integer FROM keyturn.sessions WHERE end_reason IN ('administrator', 'by_hand')`,
+    );
+    const said = ended.map((row) => Number(row.said.new?.['sessions'])).reduce((sum, each) => sum + each, 0);
+    expect([said, ended.length > 0]).toEqual([found[0]?.count, true]);
+  });
+
   it('are in it, whoever they were', () => {
     const who = new Set(rows.map(({ said }) => `${said.session_user} ${said.application_name}`));
     expect([...who]).toEqual(

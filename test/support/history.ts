@@ -74,7 +74,7 @@ export async function keysAsTheyAre(db: ClientBase): Promise<Map<number, Facts>>
 export function foldedUsers(rows: readonly HistoryRow[]): Map<string, Facts> {
   const users = new Map<string, Facts>();
   for (const { said } of rows) {
-    if (said.subject === null) continue;
+    if (said.subject === null || said.event === 'user_sessions_ended') continue;
     if (said.event === 'user_erased') users.delete(said.subject);
     else users.set(said.subject, withoutNulls({ ...users.get(said.subject), ...said.new }));
   }

@@ -1,8 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { history, foldedUsers, usersAsTheyAre } from '../support/history.js';
-import { members, tokenPair, type AskOptions } from '../support/test-app.js';
-import { createWorld, OTHER_PASSWORD, pageSchema, refusalOf, userSchema, withCodeSchema, type World } from './world.js';
+import { members, PASSWORD, tokenPair, type AskOptions } from '../support/test-app.js';
+import { ownFinding } from '../audit/story.js';
+import {
+  createWorld,
+  idOfSession,
+  OTHER_PASSWORD,
+  pageSchema,
+  refusalOf,
+  userSchema,
+  withCodeSchema,
+  type World,
+} from './world.js';
 
 let world: World;
 beforeAll(async () => {
@@ -247,6 +257,51 @@ describe('administration of users', () => {
     for (const { said } of rows) expect(said.request_id).toMatch(/^[0-9a-f-]{36}$/);
     expect(rows.map(({ entry }) => entry).join()).not.toMatch(/kat(e|herine)|argon2|example\.com/);
     expect(foldedUsers(await history(app))).toEqual(await usersAsTheyAre(app));
+  });
+
+  it('writes into history that sessions were ended: one event an act, of one session, of all, or of none to end', async () => {
+    const { root } = world;
+    const leo = await world.person('leo');
+    const phone = await world.again(leo);
+    await world.again(leo);
+    const path = `/users/${leo.id}/sessions`;
+    const one = `${path}/${idOfSession(phone.token)}?reason=lost%20phone`;
+    for (const each of [one, `${path}?reason=laptop%20too`, path]) {
+      expect((await root.ask(each, { method: 'DELETE' })).status).toBe(204);
+    }
+
+    const app = await world.database.connect('app');
+    const rows = (await history(app)).filter(({ said }) => said.subject === leo.id).slice(1);
+    expect(rows.map(({ said }) => [said.event, said.actor, said.reason, said.old, said.new])).toEqual([
+      ['user_sessions_ended', root.id, 'lost phone', {}, { sessions: 1 }],
+      ['user_sessions_ended', root.id, 'laptop too', {}, { sessions: 2 }],
+    ]);
+    for (const { said } of rows) expect(said.request_id).toMatch(/^[0-9a-f-]{36}$/);
+    expect(rows.map(({ entry }) => entry).join()).not.toMatch(/leo/);
+    expect(await ownFinding(await world.database.connect('auditor'))).toBeUndefined();
+  });
+
+  it('writes a reset once, with the sessions that it ends, and no logout or new password of one’s own but the latter', async () => {
+    const { root } = world;
+    const mara = await world.person('mara');
+    const [phone, tablet] = [await world.again(mara), await world.again(mara)];
+    await phone.ask('/auth/logout', { method: 'POST' });
+    await tablet.ask(`/auth/sessions/${idOfSession(mara.token)}`, { method: 'DELETE' });
+    await tablet.ask('/auth/logout-all', { method: 'POST' });
+    const again = await world.again(mara);
+    await again.ask('/auth/password', { json: { currentPassword: PASSWORD, newPassword: OTHER_PASSWORD } });
+    await root.ask(`/users/${mara.id}/reset`, { method: 'POST' });
+    const rows = await history(await world.database.connect('app'));
+    expect(rows.filter(({ said }) => said.subject === mara.id).map(({ said }) => said.event)).toEqual([
+      'user_created',
+      'user_password_changed',
+      'user_reset',
+    ]);
+  });
+
+  it('takes no reason of 501 for the end of a session', async () => {
+    const path = `/users/${world.root.id}/sessions?reason=${'a'.repeat(501)}`;
+    expect(refusalOf(await world.root.ask(path, { method: 'DELETE' }))).toEqual([400, 'validation_failed']);
   });
 });
 

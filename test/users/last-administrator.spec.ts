@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import type { Client } from 'pg';
 import { UserAdministration } from '../../src/auth/administration/user-administration.js';
 import type { KeyturnError } from '../../src/common/errors.js';
-import { userSchema, createWorld, refusalOf, type Person, type World } from './world.js';
+import { userSchema, createWorld, idOfSession, refusalOf, type Person, type World } from './world.js';
 
 let world: World;
 /** The only administrator. */
@@ -120,6 +120,12 @@ describe('an administrator who is none any more', () => {
     });
     await expect(
       administration.invite({ userId: other.id }, { username: 'puppet', roles: ['admin'] }),
+    ).rejects.toMatchObject({ code: 'insufficient_scope' });
+    await expect(administration.endSessions({ userId: other.id }, third.id)).rejects.toMatchObject({
+      code: 'insufficient_scope',
+    });
+    await expect(
+      administration.endSession({ userId: other.id }, third.id, idOfSession(third.token)),
     ).rejects.toMatchObject({ code: 'insufficient_scope' });
     expect((await third.ask('/users?q=puppet')).body).toEqual({ users: [], next: null });
     expect((await third.ask('/users')).status).toBe(200);

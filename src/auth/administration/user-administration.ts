@@ -111,8 +111,21 @@ export class UserAdministration {
       refuseOwnAccount(actor, user, 'Nobody resets their own password: change it, which wants the current one.');
       await refuseLastAdministrator(manager, user);
       await setReset(manager, id, now);
-      await this.sessions.endAllWithin(manager, id, 'administrator');
+      await this.sessions.endAllWithin(manager, id, 'password_reset');
       return this.withCode(manager, id, await issueCodeFor(manager, id, 'reset', now));
+    });
+  }
+
+  endSessions(actor: Actor, id: string): Promise<void> {
+    return this.act(actor, 'sessions ended', id, async (manager) => {
+      await this.sessions.endAllWithin(manager, id, 'administrator');
+    });
+  }
+
+  endSession(actor: Actor, id: string, sessionId: string): Promise<void> {
+    return this.act(actor, 'session ended', id, async (manager) => {
+      const ended = await this.sessions.endWithin(manager, id, sessionId, 'administrator');
+      if (ended.length === 0) throw new KeyturnError('not_found', 'This user has no such session.');
     });
   }
 

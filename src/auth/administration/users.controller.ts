@@ -3,11 +3,11 @@ import { ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
 import { CurrentUser, FreshLogin, Roles, type AuthenticatedUser } from '../../common/access.js';
 import { Documented } from '../../common/http/documented.js';
-import type { Actor } from '../../database/change.js';
 import { ADMIN } from '../../users/roles.js';
 import { UserDirectory, type UserPage } from '../../users/user-directory.js';
 import type { UserView } from '../../users/user-view.js';
 import { idParam } from '../auth.schemas.js';
+import { actorOf, type NumberedRequest } from './acting-user.js';
 import { UserAdministration, type UserWithCode } from './user-administration.js';
 import {
   alteredUserBody,
@@ -19,16 +19,6 @@ import {
   userView,
   userWithCode,
 } from './users.schemas.js';
-
-interface NumberedRequest {
-  readonly id: string;
-}
-
-const actorOf = (user: AuthenticatedUser, request: NumberedRequest, reason: string | undefined): Actor => ({
-  userId: user.id,
-  requestId: request.id,
-  reason,
-});
 
 /** Who may log in, for administrators. The same use-cases as the command line. */
 @ApiTags('users')

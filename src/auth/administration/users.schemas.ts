@@ -33,6 +33,9 @@ export const alteredUserBody = z
   .refine(({ username, roles }) => username !== undefined || roles !== undefined, 'changes neither username nor roles')
   .meta({ example: { roles: ['hr', 'auditor'], reason: 'audits the keys from now on' } });
 
+/** `DELETE` has no body (RFC 9110, section 9.3.5): its reason is asked with. */
+export const reasonQuery = z.strictObject({ reason });
+
 /** Acts that need no more than a reason, and not even that. */
 export const reasonBody = z
   .strictObject({ reason })

@@ -59,7 +59,7 @@ export class LoginHistory {
     const [, address, userAgent, requestId] = attemptValues(attempt);
     const recorded = await this.write(
       `WITH ended AS (
-         UPDATE keyturn.sessions SET ended_at = keyturn.clock(), end_reason = 'refresh_token_reused'
+         UPDATE keyturn.sessions SET end_reason = 'refresh_token_reused'
          WHERE id = $1 AND ended_at IS NULL RETURNING id, user_id
        )
        INSERT INTO keyturn.login_events (outcome, session_id, user_id, address, user_agent, request_id)

@@ -7,7 +7,8 @@ import { asKeyturnError } from '../../database/unavailable.js';
 import { ATTEMPT_COLUMNS, attemptValues, type Attempt } from '../login-history/attempt.js';
 import { firstRefreshToken, hashOf, type RefreshToken } from './refresh-token.js';
 
-export type EndReason = 'logout' | 'logout_all' | 'administrator' | 'password_changed' | 'refresh_token_reused';
+/** The end of a session by the person's own act: it waits for no change of keys or users, and is not in history. */
+export type OwnEndReason = 'logout' | 'logout_all' | 'password_changed';
 
 /** What a guard must know of a session. Instants are milliseconds since 1970. */
 export interface Session {
@@ -155,11 +156,8 @@ export class SessionStore {
   }
 
   /** Ends a session; one that has ended already stays as it is. Returns after commit. */
-  async end(id: string, reason: EndReason): Promise<void> {
-    await this.query(
-      'UPDATE keyturn.sessions SET ended_at = keyturn.clock(), end_reason = $2 WHERE id = $1 AND ended_at IS NULL',
-      [id, reason],
-    );
+  async end(id: string, reason: OwnEndReason): Promise<void> {
+    await this.query('UPDATE keyturn.sessions SET end_reason = $2 WHERE id = $1 AND ended_at IS NULL', [id, reason]);
   }
 
   private async one(sql: string, parameters: readonly unknown[]): Promise<SessionAtHand | undefined> {

@@ -2,12 +2,19 @@ import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
 import { asKeyturnError } from '../../database/unavailable.js';
 import { SessionMemory } from './session-memory.js';
-import type { EndReason } from './session-store.js';
+import type { OwnEndReason } from './session-store.js';
 import { viewSession, type SessionView, type SessionViewRow } from './session-view.js';
 
 /** More live sessions than that are no person's. */
 const SHOWN = 1_000;
+/** `password_reset` is in history by the reset itself. */
+type EndReason = OwnEndReason | 'administrator' | 'password_reset';
+
 const LIVE = 'ended_at IS NULL AND keyturn.clock() < idle_expires_at AND keyturn.clock() < expires_at';
+
+/** Columns of an end. Who names `ended_at` takes the lock of every change: an end that goes into history must, no other may. */
+const endColumns = (reason: EndReason): string =>
+  `${reason === 'administrator' ? 'ended_at = keyturn.clock(), ' : ''}end_reason`;
 
 /**
  * The sessions of one user: to be seen and to be ended. Whatever ends is forgotten at once here; other servers hear of it with the
@@ -35,19 +42,23 @@ export class UserSessions {
   }
 
   /** Ends one, if it is this user's and live; false when it is not. Returns after commit. */
-  async end(userId: string, id: string, reason: EndReason): Promise<boolean> {
-    const ended = await this.update(
-      this.dataSource.manager,
-      `UPDATE keyturn.sessions SET ended_at = keyturn.clock(), end_reason = $3
-       WHERE user_id = $1 AND id = $2 AND ${LIVE} RETURNING id`,
-      [userId, id, reason],
-    );
+  async end(userId: string, id: string, reason: OwnEndReason): Promise<boolean> {
+    const ended = await this.endWithin(this.dataSource.manager, userId, id, reason);
     this.forget(ended);
     return ended.length > 0;
   }
 
+  /** The same within a change; {@link forget} what it returns when the change is committed. */
+  endWithin(manager: EntityManager, userId: string, id: string, reason: EndReason): Promise<readonly string[]> {
+    return this.update(
+      manager,
+      `UPDATE keyturn.sessions SET ${endColumns(reason)} = $3 WHERE user_id = $1 AND id = $2 AND ${LIVE} RETURNING id`,
+      [userId, id, reason],
+    );
+  }
+
   /** Ends them all. Returns after commit. */
-  async endAll(userId: string, reason: EndReason): Promise<void> {
+  async endAll(userId: string, reason: OwnEndReason): Promise<void> {
     this.forget(await this.endAllWithin(this.dataSource.manager, userId, reason));
   }
 
@@ -60,7 +71,7 @@ export class UserSessions {
   ): Promise<readonly string[]> {
     return this.update(
       manager,
-      `UPDATE keyturn.sessions SET ended_at = keyturn.clock(), end_reason = $2
+      `UPDATE keyturn.sessions SET ${endColumns(reason)} = $2
        WHERE user_id = $1 AND ended_at IS NULL AND id IS DISTINCT FROM $3::uuid RETURNING id`,
       [userId, reason, except],
     );
