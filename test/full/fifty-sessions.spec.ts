@@ -13,6 +13,7 @@ import {
 } from '../support/history.js';
 import { PASSWORD, startTestApp, type Answer, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
+import { addSession } from '../support/users.js';
 import { ringFaults } from './support/ring-facts.js';
 
 jest.setTimeout(300_000);
@@ -103,11 +104,13 @@ async function atPsql(): Promise<Turn[]> {
         },
         async (round) =>
           await client.query('INSERT INTO keyturn.users (username) VALUES ($1)', [`typed-${index}-${round}`]),
-        async () =>
+        async () => {
+          await addSession(client, person(index));
           await client.query(
             `UPDATE keyturn.sessions SET ended_at = keyturn.clock(), end_reason = 'administrator' WHERE user_id = $1 AND ended_at IS NULL`,
             [person(index)],
-          ),
+          );
+        },
         async (round) =>
           round === 3 &&
           (await client.query(
