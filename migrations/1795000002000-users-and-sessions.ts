@@ -253,7 +253,7 @@ const REPLICAS = `
     CONSTRAINT pk_replicas PRIMARY KEY (id)
   );
   CREATE INDEX ix_replicas_last_seen_at ON keyturn.replicas (last_seen_at);
-  COMMENT ON TABLE keyturn.replicas IS 'Every server that is up: what it runs and what it knows. A row goes when its server stops or falls silent.';
+  COMMENT ON TABLE keyturn.replicas IS 'Every server that is up: what it runs and what it knows. A row goes when its server stops in order, or has been silent for a day and cannot verify any more.';
   COMMENT ON COLUMN keyturn.replicas.id IS 'Made anew at each start.';
   COMMENT ON COLUMN keyturn.replicas.code_version IS 'Version of Keyturn it runs.';
   COMMENT ON COLUMN keyturn.replicas.generation IS 'seq of the newest key event it has loaded.';

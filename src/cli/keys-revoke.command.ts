@@ -25,7 +25,7 @@ export const keysRevokeCommand = (): Command =>
           { atMost: RECEIPT_PATIENCE_MS, json },
           () => context.get(KeyRotation).revoke({}, kid, reason),
         );
-        const receipt = receiptOf(revocation, config.keys, config.keys.offlineLimit);
+        const receipt = receiptOf(revocation, config.keys);
         if (json) return printJson(receipt);
         const { revoked, signer, replicas } = receipt;
         const time = (instant: string): string => moment(Date.parse(instant), revocation.at);
@@ -37,7 +37,7 @@ export const keysRevokeCommand = (): Command =>
         );
         for (const { id, verifiesAtMostUntil } of replicas.silent)
           print(
-            `Server ${id} was not seen to follow; cut off, it verifies until ${time(verifiesAtMostUntil)} at most.`,
+            `Server ${id} was not seen to follow. Unless it was killed, it may verify until ${time(verifiesAtMostUntil)} at most.`,
           );
         return undefined;
       }),

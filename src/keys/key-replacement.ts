@@ -102,11 +102,11 @@ export class KeyReplacement {
   /** What is sealed here must open on the servers, or the next takeover would leave nobody to sign. */
   private async refuseForeignKek(): Promise<void> {
     const [current = ''] = this.sealing.kekIds;
-    const { live, holding } = await this.replicas.holding(current);
-    if (holding === live) return;
+    const lacking = await this.replicas.lacking(current);
+    if (!lacking) return;
     throw new KeyturnError(
       'key_change_refused',
-      `${live - holding} of ${live} running servers do not hold the key-encryption key ${current}, under which this would be sealed. Give them the same KEK_FILE.`,
+      `${lacking.clause}, under which this would be sealed. Give them the same KEK_FILE.${lacking.hint}`,
     );
   }
 }

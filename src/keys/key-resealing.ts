@@ -25,18 +25,18 @@ export class KeyResealing {
   /**
    * @param done is told how much of it is done, from 0 to 1
    * @returns how many private halves and shared secrets were wrapped anew; those under the current key already are left alone
-   * @throws KeyturnError `key_change_refused` while a live server does not hold the current key-encryption key, or when something cannot be opened
+   * @throws KeyturnError `key_change_refused` while a server that runs, or may, does not hold the current key-encryption key, or when something cannot be opened
    */
   async reseal(
     actor: Actor,
     done: (share: number) => void = () => undefined,
   ): Promise<{ readonly kekId: string; readonly resealed: number }> {
     const kekId = this.keks.currentId;
-    const { live, holding } = await this.replicas.holding(kekId);
-    if (holding < live) {
+    const lacking = await this.replicas.lacking(kekId);
+    if (lacking) {
       throw new KeyturnError(
         'key_change_refused',
-        `${live - holding} of ${live} running servers do not hold the key-encryption key ${kekId} yet. Put it first in their KEK_FILE, restart them, and try again.`,
+        `${lacking.clause} yet. Put it first in their KEK_FILE, restart them, and try again.${lacking.hint}`,
       );
     }
     const resealed = await inChange(this.dataSource, actor, async (manager) => {

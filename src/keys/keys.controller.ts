@@ -146,7 +146,7 @@ export class KeysController {
     const actor = { userId: user.id, requestId: request.id };
     const outcome = await this.rotation.revoke(actor, kid, body.reason);
     this.note('key revoked', kid, actor);
-    return receiptOf(outcome, this.config.keys, this.config.keys.offlineLimit);
+    return receiptOf(outcome, this.config.keys);
   }
 
   private note(message: string, kid: string, { userId: by, requestId }: Actor): void {

@@ -98,10 +98,14 @@ export const receipt: z.ZodType<Receipt> = z
     signer: kid.nullable().describe('The key that signs now; null: none, until a running server makes one.'),
     at: instantText,
     replicas: z.strictObject({
-      live: z.int(),
-      following: z.int(),
+      live: z
+        .int()
+        .describe('Servers that verify, or may: heard of within `KEY_OFFLINE_LIMIT`, and not shut down since.'),
+      following: z.int().describe('Those that were seen to refuse the key.'),
       afterMilliseconds: z.number(),
-      silent: z.array(z.strictObject({ id: z.string(), verifiesAtMostUntil: instantText })),
+      silent: z
+        .array(z.strictObject({ id: z.string(), verifiesAtMostUntil: instantText }))
+        .describe('The others: cut off from the database, or killed. If one runs, it may verify until then at most.'),
     }),
     outsideCachesBy: instantText.describe('By then no cache that honours `max-age` shows the key any more.'),
   })

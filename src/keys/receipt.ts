@@ -9,6 +9,7 @@ export interface Receipt {
   readonly signer: string | null;
   readonly at: string;
   readonly replicas: {
+    /** Servers that verify, or may: seen within KEY_OFFLINE_LIMIT and not signed off. */
     readonly live: number;
     readonly following: number;
     readonly afterMilliseconds: number;
@@ -19,24 +20,18 @@ export interface Receipt {
   readonly outsideCachesBy: string;
 }
 
-/** @param offlineLimit how long a server that is cut off goes on verifying, in milliseconds */
 export const receiptOf = (
   { at, revoked, signer, reach }: RevocationOutcome,
   policy: Pick<KeyPolicy, 'jwksMaxAge'>,
-  offlineLimit: number,
-): Receipt => {
-  // Whatever a silent server last heard of the database, it was before we looked.
-  const verifiesAtMostUntil = iso(at + reach.after + offlineLimit);
-  return {
-    revoked: revoked.kid,
-    signer: signer?.kid ?? null,
-    at: iso(at),
-    replicas: {
-      live: reach.live,
-      following: reach.following,
-      afterMilliseconds: reach.after,
-      silent: reach.silent.map((id) => ({ id, verifiesAtMostUntil })),
-    },
-    outsideCachesBy: iso(at + policy.jwksMaxAge),
-  };
-};
+): Receipt => ({
+  revoked: revoked.kid,
+  signer: signer?.kid ?? null,
+  at: iso(at),
+  replicas: {
+    live: reach.live,
+    following: reach.following,
+    afterMilliseconds: reach.after,
+    silent: reach.silent.map(({ id, verifiesUntil }) => ({ id, verifiesAtMostUntil: iso(verifiesUntil) })),
+  },
+  outsideCachesBy: iso(at + policy.jwksMaxAge),
+});

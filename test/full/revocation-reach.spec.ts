@@ -165,3 +165,47 @@ describe('a server that is cut off from the database while a key is revoked', ()
     expect(afterReturn.map(said)).toEqual(['401 invalid_token', '200']);
   });
 });
+
+describe('a server that has been cut off for longer than a heartbeat when a key is revoked', () => {
+  const LIMIT_MS = 40_000;
+
+  it('still verifies with it, and is named by the receipt until it does not; one that was shut down in order is not', async () => {
+    const apart = await createTestDatabase();
+    const path = await TcpProxy.before(apart.urls.app);
+    try {
+      const settings = settingsFor(apart, { KEY_REFRESH_BOUND: '2s', KEY_OFFLINE_LIMIT: `${LIMIT_MS}ms` });
+      const [here, there, gone] = [
+        await startKeyturn(settings),
+        await startKeyturn({ ...settings, DATABASE_URL: path.through(apart.urls.app) }),
+        await startKeyturn(settings),
+      ];
+      const { access_token: old } = await logIn(here.url);
+      expect((await me(there.url, old)).status).toBe(200);
+      expect((await gone.stop()).code).toBe(0);
+      await path.refuse();
+      const superuser = await apart.connect('superuser');
+      await eventually(
+        'a server silent for 15 seconds',
+        async () => {
+          const { rowCount } = await superuser.query(
+            `SELECT FROM keyturn.replicas WHERE last_seen_at < keyturn.clock() - interval '15 seconds'`,
+          );
+          return rowCount === 1;
+        },
+        { withinMs: 30_000 },
+      );
+      const answer = await revoke(here.url, old, kidOf(old));
+      expect(inWords(answer)).toMatch(/^200 /);
+      const { replicas: reached } = receiptSchema.parse(answer.body);
+      expect((await me(there.url, old)).status).toBe(200);
+      expect(reached).toMatchObject({ live: 2, following: 1 });
+      expect(reached.silent).toHaveLength(1);
+      const accepted = (await whileAnswered(there.url, old, 200)).at(-2)?.askedAt ?? Infinity;
+      expect(accepted).toBeLessThanOrEqual(Date.parse(reached.silent[0]?.verifiesAtMostUntil ?? ''));
+    } finally {
+      await endAll();
+      await path.end();
+      await apart.drop();
+    }
+  });
+});

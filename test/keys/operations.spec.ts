@@ -152,6 +152,27 @@ describe('a receipt', () => {
     await app.query(`DELETE FROM keyturn.replicas WHERE code_version = 'old'`);
     await server.hearNews();
   });
+
+  it('names a server that was silent already for as long as it may verify, and no longer', async () => {
+    const app = await database.connect('app');
+    const { offlineLimit } = server.config.keys;
+    const { rows } = await app.query<{ id: string; seen: Date }>(
+      `INSERT INTO keyturn.replicas (id, code_version, generation, kek_ids, opens, last_seen_at)
+       SELECT gen_random_uuid(), 'silent', 1, '{}', '{}', date_trunc('milliseconds', keyturn.clock()) - age
+       FROM unnest(ARRAY [interval '1 minute', $1 * interval '1 millisecond' + interval '6 seconds']) AS age
+       RETURNING id, last_seen_at AS seen`,
+      [offlineLimit],
+    );
+    const [cutOff] = rows;
+    const { body } = await post(`/keys/${ring().standby()?.kid}/revoke`, { reason: 'a drill with one long cut off' });
+    // Its heartbeat is at most 5 s late.
+    const verifiesAtMostUntil = new Date((cutOff?.seen.getTime() ?? 0) + 5_000 + offlineLimit).toISOString();
+    expect(body).toMatchObject({ replicas: { live: 2, silent: expect.any(Array) } });
+    expect(body).toHaveProperty('replicas.silent', expect.arrayContaining([{ id: cutOff?.id, verifiesAtMostUntil }]));
+    expect(JSON.stringify(body)).not.toContain(rows[1]?.id);
+    await app.query(`DELETE FROM keyturn.replicas WHERE code_version = 'silent'`);
+    await server.hearNews();
+  });
 });
 
 describe('the plan', () => {
@@ -206,6 +227,21 @@ describe('sealing again', () => {
     } finally {
       await other.close();
     }
+  });
+
+  it('waits for a server that is cut off and may come back, and says until when', async () => {
+    const app = await database.connect('app');
+    const { rows } = await app.query<{ until: Date }>(
+      `INSERT INTO keyturn.replicas (id, code_version, generation, kek_ids, opens, last_seen_at)
+       VALUES (gen_random_uuid(), 'silent', 1, '{}', '{}', date_trunc('milliseconds', keyturn.clock()) - interval '1 minute')
+       RETURNING last_seen_at + interval '5 seconds' + $1 * interval '1 millisecond' AS until`,
+      [server.config.keys.offlineLimit],
+    );
+    await expect(server.app.get(KeyResealing).reseal(SYSTEM)).rejects.toMatchObject({
+      code: 'key_change_refused',
+      message: expect.stringContaining(`cut off or killed counts until ${rows[0]?.until.toISOString()}.`),
+    });
+    await app.query(`DELETE FROM keyturn.replicas WHERE code_version = 'silent'`);
   });
 
   it('leaves everything as it was when one half cannot be opened', async () => {
