@@ -28,7 +28,7 @@ export async function readAtLength<Row extends object>(
     await client.query('COMMIT');
     return rows;
   } catch (error) {
-    throw asKeyturnError(error);
+    throw asKeyturnError(error, `${bound / 1_000} seconds`);
   } finally {
     await client.end().catch(() => undefined);
   }

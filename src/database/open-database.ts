@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import pg from 'pg';
+import { KeyturnError } from '../common/errors.js';
 import type { Config } from '../config/config.js';
 import { openEmbeddedPostgres } from './embedded/embedded-postgres.js';
 import { migrate, pendingMigrations, type MigrationOutcome } from './migrate.js';
@@ -188,6 +189,9 @@ function explain(error: unknown, url: string, setting: string): string {
       return `Keyturn's tables are missing on ${place}. ${MIGRATE}`;
     case '53300':
       return `Postgres on ${place} has no connection to give: ${message}. Raise max_connections or the CONNECTION LIMIT of ${user}, or lower DATABASE_POOL_SIZE of the servers.`;
+    case '57014':
+    case '55P03':
+      return `Postgres on ${place} took longer than DATABASE_TIMEOUT: ${message}. Look what holds it up, or raise the limit.`;
     default:
       return `Postgres on ${place} cannot be used: ${message}`;
   }
@@ -195,7 +199,9 @@ function explain(error: unknown, url: string, setting: string): string {
 
 /** A database that was there a moment ago, and is not while the server starts. @throws DatabaseProblem, or the error as it is */
 export function explainLoss(error: unknown, url: string): unknown {
-  return isDatabaseUnavailable(error)
-    ? new DatabaseProblem(explain(error, url, 'DATABASE_URL'), { cause: error })
+  // What a room below has named already holds what the driver said.
+  const said = error instanceof KeyturnError && error.code === 'database_unavailable' ? error.cause : error;
+  return isDatabaseUnavailable(said)
+    ? new DatabaseProblem(explain(said, url, 'DATABASE_URL'), { cause: error })
     : error;
 }

@@ -28,12 +28,19 @@ export function isDatabaseUnavailable(error: unknown): boolean {
   return error instanceof AggregateError && error.errors.some(isDatabaseUnavailable);
 }
 
-/** Turns "not now" into the error that answers 503; anything else passes as it is. */
-export function asKeyturnError(error: unknown): unknown {
+/** Statement timeout (or a cancelled statement), and lock timeout. */
+const TOO_LONG = ['57014', '55P03'];
+
+/**
+ * Turns "not now" into the error that answers 503; anything else passes as it is.
+ * @param limit the time that a statement may take, as a person knows it
+ */
+export function asKeyturnError(error: unknown, limit = 'DATABASE_TIMEOUT'): unknown {
   if (!isDatabaseUnavailable(error)) return error;
+  const tookTooLong = error instanceof Error && 'code' in error && TOO_LONG.includes(String(error.code));
   return new KeyturnError(
     'database_unavailable',
-    'The database cannot be reached at the moment.',
+    tookTooLong ? `The database took longer than ${limit}.` : 'The database cannot be reached at the moment.',
     { retryAfter: 2 },
     { cause: error },
   );
