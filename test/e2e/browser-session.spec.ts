@@ -3,6 +3,7 @@ import { Body, Controller, Get, Module, Post } from '@nestjs/common';
 import { CurrentUser, Roles, type AuthenticatedUser } from '../../src/common/access.js';
 import { PASSWORD, startTestApp, type Answer, type AskOptions, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
+import { exchange } from '../support/raw-http.js';
 import { Cookies } from '../support/cookies.js';
 import { idOfSession, refusalOf } from '../users/world.js';
 
@@ -206,6 +207,74 @@ describe('cookies of a service', () => {
   });
 });
 
+/** Sends these bytes (latin1) as the Cookie header; status and code of the answer. */
+async function askWith(
+  cookie: string,
+  line = 'GET /reports',
+  body = '',
+): Promise<readonly [number, string | undefined]> {
+  const answer = await exchange(
+    server.url,
+    Buffer.from(
+      `${line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\nsec-fetch-site: same-origin\r\ncontent-type: application/json\r\n` +
+        `content-length: ${body.length}\r\ncookie: ${cookie}\r\n\r\n${body}`,
+      'latin1',
+    ),
+  );
+  return [Number(answer.slice(9, 12)), /"code":"(\w+)"/.exec(answer)?.[1]];
+}
+
+describe('a cookie that another host of the site has slipped in', () => {
+  const BLANKS = ['\xa0', '\x85', '\x0b', '\x0c', '\xe2\x80\x83', '\xef\xbb\xbf', '\xc2\xa0'] as const;
+
+  it.each(BLANKS)('whose name begins with %j is not ours', async (blank) => {
+    const { cookies, access, refresh } = await loggedIn();
+    for (const evil of [
+      `${blank}${name}=${access()}`,
+      `a=b; ${blank}${name}=${access()}`,
+      `${name}${blank}=${access()}`,
+    ]) {
+      // Node's parser refuses control characters in a header by itself.
+      expect([
+        [401, 'missing_token'],
+        [400, 'invalid_request'],
+      ]).toContainEqual(await askWith(evil));
+    }
+    const spent = `${blank}${name}-refresh=${refresh()}`;
+    expect([
+      [400, 'invalid_grant'],
+      [400, 'invalid_request'],
+    ]).toContainEqual(await askWith(`a=b; ${spent}`, 'POST /session/refresh'));
+    expect((await server.ask('/reports', { headers: cookies.header() })).status).toBe(200);
+  });
+
+  it.each(['\xa0', '\xe2\x80\x83'])('whose name begins with %j hides none of ours', async (blank) => {
+    const { cookies } = await loggedIn();
+
+    expect((await askWith(`${blank}${name}=evil; ${cookies.header().cookie}`))[0]).toBe(200);
+  });
+
+  it('of the very same name makes the request a malformed one, whichever comes first', async () => {
+    const browser = await loggedIn();
+    const twice = [400, 'invalid_request'];
+    for (const cookie of [`${name}=evil; ${name}=${browser.access()}`, `${name}=${browser.access()};${name}=`])
+      expect(await askWith(cookie)).toEqual(twice);
+    const refresh = `${name}-refresh=${browser.refresh()}`;
+    expect(await askWith(`${refresh}; ${refresh}`, 'POST /session/refresh')).toEqual(twice);
+    expect(await askWith(`${refresh}; ${refresh}`, 'DELETE /session')).toEqual(twice);
+    const login = JSON.stringify({ username: 'carl', password: PASSWORD });
+    for (const kind of ['', '-refresh', '-device'])
+      expect(await askWith(`${name}${kind}=a; ${name}${kind}=b`, 'POST /session', login)).toEqual(twice);
+    expect((await browser.ask('/reports')).status).toBe(200);
+  });
+
+  it('for a device has no say in the login', async () => {
+    const login = JSON.stringify({ username: 'carl', password: PASSWORD });
+
+    expect((await askWith(`\xa0${name}-device=evil`, 'POST /session', login))[0]).toBe(200);
+  });
+});
+
 describe('a cookie at the guard', () => {
   it('beside an Authorization header is one credential too many', async () => {
     const browser = await loggedIn();
@@ -236,7 +305,6 @@ describe('a cookie at the guard', () => {
   it.each<readonly [string, (url: string) => Readonly<Record<string, string>>]>([
     ['Sec-Fetch-Site: same-origin', () => ({ 'sec-fetch-site': 'same-origin' })],
     ['the Origin of this site', (url) => ({ origin: url })],
-    // A page that tells no referrer sends its own forms so.
     ['Sec-Fetch-Site: same-origin and an opaque Origin', () => ({ origin: 'null', 'sec-fetch-site': 'same-origin' })],
   ])('may write with %s', async (_, headers) => {
     const { cookies } = await loggedIn();
@@ -256,6 +324,10 @@ describe('a cookie at the guard', () => {
       (url) => ({ 'sec-fetch-site': 'cross-site', origin: url }),
     ],
     ['an opaque Origin', () => ({ origin: 'null' })],
+    ...['https://evil.example', ''].map((origin): [string, () => Readonly<Record<string, string>>] => [
+      `Sec-Fetch-Site: same-origin and the Origin '${origin}'`,
+      () => ({ origin, 'sec-fetch-site': 'same-origin' }),
+    ]),
     ['the Origin of another port', () => ({ origin: 'http://127.0.0.1:1' })],
     ['the Origin of this site under https', (url) => ({ origin: url.replace('http:', 'https:') })],
     ['an Origin that begins like this site', (url) => ({ origin: `${url}.evil.example` })],
@@ -352,14 +424,25 @@ describe('a person who goes to a guarded page', () => {
     expect((await browser.open('/reports/payroll')).status).toBe(200);
   });
 
-  it('is sent to log in when the session has ended, and the cookies go', async () => {
+  it('is sent to log in when the session has ended', async () => {
     const browser = await loggedIn();
     await server.ask('/auth/logout', { method: 'POST', token: browser.access() });
 
     const { status, headers } = await browser.open('/reports');
 
     expect([status, headers.get('location')]).toEqual([303, '/login?return=%2Freports']);
-    expect([browser.access(), browser.refresh()]).toEqual(['', '']);
+  });
+
+  it('loses no newer login when an answer to an older page comes late', async () => {
+    const browser = await loggedIn();
+    const old = browser.cookies.header();
+    await logIn(browser);
+
+    const late = await server.ask('/reports', { headers: { ...SAME, ...PAGE, ...old } });
+    browser.cookies.keep(late);
+
+    expect([late.status, late.headers.getSetCookie()]).toEqual([303, []]);
+    expect((await browser.open('/reports')).status).toBe(200);
   });
 
   it('is sent to log in when a spent refresh token comes back, and the session has ended', async () => {

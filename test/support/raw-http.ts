@@ -4,7 +4,7 @@ import { connect } from 'node:net';
  * Sends exactly this over a connection of its own and reads until the server closes it: for what no HTTP client would send.
  * Ask with `connection: close`.
  */
-export async function exchange(url: string, request: string): Promise<string> {
+export async function exchange(url: string, request: string | Uint8Array): Promise<string> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve) => {
     const received: Buffer[] = [];

@@ -2,6 +2,7 @@ import { Body, Controller, Delete, Header, HttpCode, Post, Req, Res } from '@nes
 import { ApiCookieAuth, ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
 import { Public } from '../../common/access.js';
+import { KeyturnError } from '../../common/errors.js';
 import { Documented } from '../../common/http/documented.js';
 import { lifetimes, loginBody } from '../auth.schemas.js';
 import type { TokenPair } from '../auth.service.js';
@@ -30,6 +31,7 @@ export class BrowserSessionController {
   @Documented(
     'Logs in; the tokens come as cookies',
     { 200: lifetimes },
+    'invalid_request',
     'cross_origin',
     'invalid_credentials',
     'too_many_attempts',
@@ -52,6 +54,7 @@ export class BrowserSessionController {
   @Documented(
     'New tokens for those in the cookies',
     { 200: lifetimes },
+    'invalid_request',
     'cross_origin',
     'invalid_grant',
     'signing_unavailable',
@@ -63,12 +66,18 @@ export class BrowserSessionController {
   @Header('cache-control', 'no-store')
   async refresh(@Req() request: Request, @Res({ passthrough: true }) reply: CookieReply): Promise<Lifetimes> {
     wantSameOrigin(request, this.settings.origin);
-    return lifetimesOf(await this.session.renew(request, reply));
+    try {
+      return lifetimesOf(await this.session.renew(request, reply));
+    } catch (error) {
+      if (error instanceof KeyturnError && error.code === 'invalid_grant') this.session.forget(reply);
+      throw error;
+    }
   }
 
   @Documented(
     'Logs out; the cookies go',
     { 204: 'empty' },
+    'invalid_request',
     'cross_origin',
     'signing_unavailable',
     'database_unavailable',

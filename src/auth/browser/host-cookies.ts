@@ -1,4 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
+import { KeyturnError } from '../../common/errors.js';
 import { CONFIG, type Config } from '../../config/config.js';
 import { TokenSettings } from '../token/token-settings.js';
 
@@ -30,12 +31,16 @@ export class HostCookies {
   }
 
   /**
-   * The value of the first cookie of this name (RFC 6265 section 4.2.1). Ours need no decoding, and nothing is cut off: a blank too many
-   * makes another value. One without a value is none.
+   * The value of the cookie of exactly this name (RFC 6265 section 4.2.1). Ours need no decoding, and nothing is cut off: a blank too many
+   * makes another value, and before the name another name. What JavaScript takes for white space is none here: a browser sees no `__Host-`
+   * in a name that begins with 0xA0, so any host beside us may have set it. One without a value is none.
+   * @throws KeyturnError `invalid_request` when it is there twice. A browser keeps one cookie of such a name: the other was slipped in, and
+   * neither the first nor the last is known to be ours.
    */
   read({ headers: { cookie: text } }: CookieRequest, name: string): string | undefined {
-    const found = text?.split(/; ?/).find((pair) => pair.startsWith(`${name}=`));
-    return found?.slice(name.length + 1) || undefined;
+    const found = text?.split(/; ?/).filter((pair) => pair.startsWith(`${name}=`)) ?? [];
+    if (found.length > 1) throw new KeyturnError('invalid_request', 'The request has a cookie of ours twice.');
+    return found[0]?.slice(name.length + 1) || undefined;
   }
 
   /** @param maxAge seconds; 0 takes it back */

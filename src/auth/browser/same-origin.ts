@@ -5,16 +5,20 @@ export interface OriginRequest {
   readonly headers: { readonly origin?: string | undefined; readonly 'sec-fetch-site'?: string | string[] | undefined };
 }
 
-const refusal = (): KeyturnError => new KeyturnError('cross_origin', 'This was not sent from a page of this site.');
-
 /**
- * For what cookies allow: it must be proven to come from a page of ours. `Sec-Fetch-Site` decides where the browser sends it, since pages
- * that tell no referrer send `Origin: null`; `Origin` does in older ones. Silence proves nothing.
+ * For what cookies allow: it must be proven to come from a page of ours. `Sec-Fetch-Site` proves it where the browser sends it, `Origin` in
+ * older ones; neither may contradict. `Origin: null` says nothing: a page of ours may send it where an extension or a proxy has made its
+ * Referrer-Policy stricter. Silence proves nothing.
  * @throws KeyturnError `cross_origin`
  */
-export function wantSameOrigin({ headers }: OriginRequest, origin: string): void {
-  const site = headers['sec-fetch-site'];
-  if (site === undefined ? headers.origin !== origin : site !== 'same-origin') throw refusal();
+export function wantSameOrigin(
+  { headers: { origin: from, 'sec-fetch-site': site } }: OriginRequest,
+  origin: string,
+): void {
+  const named = from === 'null' ? undefined : from;
+  const proven = site === undefined ? named !== undefined : site === 'same-origin';
+  if (!proven || (named !== undefined && named !== origin))
+    throw new KeyturnError('cross_origin', `This was not sent from a page of ${origin}.`);
 }
 
 /**
