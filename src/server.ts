@@ -2,13 +2,14 @@ import { randomUUID } from 'node:crypto';
 import type { LoggerService } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { AppModule } from './app.module.js';
 import { TokenSettings } from './auth/token/token-settings.js';
 import { BODY_LIMIT, limitBodies } from './common/http/bodies.js';
 import { refuseOtherMethods } from './common/http/allowed-methods.js';
 import { answerClientError } from './common/http/client-errors.js';
 import { ProblemFilter } from './common/http/problem.filter.js';
-import { addSecurityHeaders } from './common/http/security-headers.js';
+import { addSecurityHeaders, secure } from './common/http/security-headers.js';
 import { validationPipe } from './common/http/validation.pipe.js';
 import { Tally } from './common/tally.js';
 import type { Config } from './config/config.js';
@@ -24,6 +25,8 @@ export async function createServer(
   databaseUrl: string,
   logger: LoggerService,
 ): Promise<NestFastifyApplication> {
+  let problems: ProblemFilter | undefined;
+  let https = false;
   const adapter = new FastifyAdapter({
     bodyLimit: BODY_LIMIT,
     requestTimeout: 30_000,
@@ -34,6 +37,13 @@ export async function createServer(
     return503OnClosing: false,
     clientErrorHandler: answerClientError,
     http: { headersTimeout: 10_000, maxHeaderSize: HEADER_LIMIT },
+    // What is too long in a path is refused where it is read, like everything else that is no id.
+    routerOptions: { maxParamLength: HEADER_LIMIT },
+    // A path that cannot be decoded, before any hook and any filter.
+    frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+      secure(request, reply, https);
+      problems?.answer(error, request, reply);
+    },
   });
   refuseOtherMethods(adapter.getInstance());
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.register(config, databaseUrl), adapter, {
@@ -41,9 +51,11 @@ export async function createServer(
     abortOnError: false,
   });
   limitBodies(app);
-  app.useGlobalFilters(new ProblemFilter(app.get(Tally), asKeyturnError, problemPage));
+  problems = new ProblemFilter(app.get(Tally), asKeyturnError, problemPage);
+  app.useGlobalFilters(problems);
   app.useGlobalPipes(validationPipe());
-  addSecurityHeaders(adapter.getInstance(), app.get(TokenSettings).issuer.startsWith('https://'));
+  https = app.get(TokenSettings).issuer.startsWith('https://');
+  addSecurityHeaders(adapter.getInstance(), https);
   describeApi(app);
   return app;
 }

@@ -234,6 +234,9 @@ describe('the account page', () => {
     const weak = await change(PASSWORD, 'short');
     expect([weak.status, alerts(weak)]).toEqual([400, expect.stringContaining('at least 15 characters')]);
     expect(weak.body).toContain('href="#newPassword"');
+    for (const control of ['\0', '\t', '\u0007', '\u0085'])
+      expect([control, (await change(PASSWORD, `${OTHER_PASSWORD}${control}`)).status]).toEqual([control, 400]);
+    expect((await browser.post('/login', { username: 'dora', password: `${PASSWORD}\0` })).status).toBe(401);
     expect(led(await change(PASSWORD, OTHER_PASSWORD))).toEqual([303, '/account?notice=password']);
 
     expect((await browser.open('/account')).status).toBe(200);
@@ -309,7 +312,7 @@ describe('the page of an invitation or a reset', () => {
 });
 
 describe('every page', () => {
-  it('may load its own style and send its own forms, is kept by nobody, and tells no referrer', async () => {
+  it('may load its own style and send its own forms, is kept by nobody, and tells other sites no referrer', async () => {
     await logIn();
     const seen = await Promise.all(
       ['/login', '/account', '/account/password', '/redeem?code=x', '/setup?code=x', '/nothing', '/users'].map(
@@ -321,7 +324,7 @@ describe('every page', () => {
       expect(headers.get('content-security-policy')).toBe(
         "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
       );
-      expect([headers.get('cache-control'), headers.get('referrer-policy')]).toEqual(['no-store', 'no-referrer']);
+      expect([headers.get('cache-control'), headers.get('referrer-policy')]).toEqual(['no-store', 'same-origin']);
       expect([headers.get('x-content-type-options'), headers.get('server'), headers.get('x-powered-by')]).toEqual([
         ...['nosniff', null, null],
       ]);

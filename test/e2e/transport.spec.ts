@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { exchange } from '../support/raw-http.js';
-import { startTestApp, type Answer, type TestApp } from '../support/test-app.js';
+import { Tally } from '../../src/common/tally.js';
+import { PASSWORD, startTestApp, type Answer, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 
 let database: TestDatabase;
@@ -27,7 +28,8 @@ describe('every answer', () => {
   it('guards itself in a browser, and says nothing of what made it', async () => {
     for (const { headers } of await asked(server)) {
       expect(headers.get('x-content-type-options')).toBe('nosniff');
-      expect(headers.get('referrer-policy')).toBe('no-referrer');
+      const isPage = headers.get('content-type')?.startsWith('text/html');
+      expect(headers.get('referrer-policy')).toBe(isPage ? 'same-origin' : 'no-referrer');
       expect(headers.get('content-security-policy')).toContain("default-src 'none'");
       expect(headers.get('content-security-policy')).toContain("frame-ancestors 'none'");
       for (const name of ['server', 'x-powered-by', 'via']) expect(headers.get(name)).toBeNull();
@@ -40,6 +42,82 @@ describe('every answer', () => {
 
     expect(await said(secure)).toEqual(new Set(['max-age=31536000; includeSubDomains']));
     expect(await said(server)).toEqual(new Set([null]));
+  });
+});
+
+describe('a path that cannot be decoded', () => {
+  it.each(['/%ff', '/%', '/users/%zz', '/users/%C0%AF', '/account/%E0%A4%A'])(
+    '%s is refused like everything else, and not repeated',
+    async (path) => {
+      const before = server.app.get(Tally).of('problems').get('invalid_request') ?? 0;
+      const { status, headers, body } = await server.ask(path);
+
+      expect([status, headers.get('content-type')?.split(';')[0]]).toEqual([400, 'application/problem+json']);
+      expect(body).toEqual({
+        type: 'about:blank',
+        title: 'Bad Request',
+        status: 400,
+        code: 'invalid_request',
+        detail: 'The request cannot be understood.',
+        requestId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      });
+      expect(headers.get('cache-control')).toBe('no-store');
+      expect(headers.get('x-content-type-options')).toBe('nosniff');
+      expect(headers.get('content-security-policy')).toContain("default-src 'none'");
+      expect(server.app.get(Tally).of('problems').get('invalid_request')).toBe(before + 1);
+      expect((await secure.ask(path)).headers.get('strict-transport-security')).toContain('max-age=');
+    },
+  );
+
+  it('is a page for a person', async () => {
+    const { status, headers, body } = await server.ask('/%ff', { headers: { accept: 'text/html' } });
+
+    expect([status, headers.get('content-type')]).toEqual([400, 'text/html; charset=utf-8']);
+    expect(String(body)).not.toContain('%ff');
+  });
+});
+
+it('a path as long as headers may be is looked at like a short one', async () => {
+  await server.createUser({ username: 'root', roles: ['admin'] });
+  const { access_token: token } = await server.login('root', PASSWORD);
+
+  for (const length of [100, 300, 8_000]) {
+    const { status, body } = await server.ask(`/users/${'a'.repeat(length)}`, { token });
+    expect([status, body]).toMatchObject([400, { code: 'validation_failed' }]);
+    expect(JSON.stringify(body)).not.toContain('aaaa');
+    expect((await server.ask(`/${'a'.repeat(length)}`)).status).toBe(404);
+  }
+});
+
+describe('what is kept by a cache', () => {
+  it('is what says so, and nothing that is guarded', async () => {
+    const token = (await server.login('root', PASSWORD)).access_token;
+    for (const path of ['/keys', '/keys/plan', '/auth/me', '/auth/sessions', '/users', '/history', '/nothing'])
+      expect([path, (await server.ask(path, { token })).headers.get('cache-control')]).toEqual([path, 'no-store']);
+    for (const path of ['/.well-known/jwks.json', '/console.css', '/docs/swagger-ui.css'])
+      expect([path, (await server.ask(path)).headers.get('cache-control')]).toEqual([
+        path,
+        expect.stringMatching(/^public/),
+      ]);
+  });
+});
+
+describe('the API page', () => {
+  it('has the files that it is made of', async () => {
+    const { body } = await server.ask('/docs');
+    const files = [...String(body).matchAll(/(?:src|href)="\.\/(docs\/[^"]+)"/g)].map(([, file]) => `/${file}`);
+    expect(files).toContain('/docs/swagger-ui-bundle.js');
+    for (const file of files) expect([file, (await server.ask(file)).status]).toEqual([file, 200]);
+  });
+
+  it('serves nothing else of their package', async () => {
+    for (const path of [
+      ...['/docs/package.json', '/docs/%70ackage.json', '/docs/README.md', '/docs/swagger-ui.js.map', '/docs/LICENSE'],
+      ...['/docs-yaml', '/docs-json', '/docs/..%2fpackage.json', '/docs/oauth2-redirect.html'],
+    ]) {
+      const { status, body } = await server.ask(path);
+      expect([path, status, body]).toEqual([path, 404, expect.objectContaining({ code: 'not_found' })]);
+    }
   });
 });
 

@@ -77,8 +77,11 @@ export class ProblemFilter implements ExceptionFilter {
 
   catch(thrown: unknown, host: ArgumentsHost): void {
     const context = host.switchToHttp();
-    const request = context.getRequest<Request>();
-    const reply = context.getResponse<Reply>();
+    this.answer(thrown, context.getRequest<Request>(), context.getResponse<Reply>());
+  }
+
+  /** The same for what is refused before Nest hears of it. */
+  answer(thrown: unknown, request: Request, reply: Reply): void {
     if (thrown instanceof SeeOther) {
       reply.status(303).header('location', thrown.location).header('cache-control', 'no-store').send('');
       return;
