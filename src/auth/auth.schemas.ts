@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { AuthenticatedUser } from '../common/access.js';
-import { text, usernameText } from '../common/text.js';
+import { newUsername, text, usernameText } from '../common/text.js';
 import type { TokenPair } from './auth.service.js';
 
 /** Any text: the policy judges new passwords; old ones are only compared. */
@@ -21,7 +21,7 @@ export const refreshBody = z
 
 /** `POST /auth/redeem`: `username` only with a set-up code. */
 export const redeemBody = z
-  .strictObject({ code: text(256), username: usernameText.optional(), password })
+  .strictObject({ code: text(256), username: newUsername.optional(), password })
   .meta({ example: { code: '<code>', password: 'eleven kettles under a green roof' } });
 
 /** `POST /auth/password` */

@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { UserAdministration } from '../auth/administration/user-administration.js';
-import { usernameText } from '../common/text.js';
+import { newUsername, USERNAME_RULE } from '../common/text.js';
 import { roleName } from '../users/roles.js';
 import { readSecret } from './ask.js';
 import { withContext } from './context.js';
@@ -8,8 +8,8 @@ import { print, printJson } from './output.js';
 import { printCode } from './users-reset-password.command.js';
 
 const checkedUsername = (text: string): string => {
-  if (usernameText.safeParse(text).success) return text;
-  throw new InvalidArgumentError('A username has 1 to 254 characters and no spaces.');
+  if (newUsername.safeParse(text).success) return text;
+  throw new InvalidArgumentError(USERNAME_RULE);
 };
 
 const collectRole = (role: string, roles: readonly string[]): readonly string[] => {

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { newUsername } from '../common/text.js';
 import { duration } from './duration.js';
 import { address, httpUrl, integer, networks, oneOf, postgresUrl } from './setting-types.js';
 
@@ -131,7 +132,12 @@ export const SETTINGS = {
     'How long it is kept who logged in, from where, and who failed. By whole months: up to a month longer; then put away for 30 days, and dropped.',
   ),
   KEYTURN_ADMIN_USERNAME: optional(
-    z.string().regex(/^[^\s\p{Cc}]{1,254}$/u, 'must be 1 to 254 characters without white space or control characters'),
+    z
+      .string()
+      .refine(
+        (name) => newUsername.safeParse(name).success,
+        'must be 1 to 254 characters without white space, control or invisible characters',
+      ),
     'With KEYTURN_ADMIN_PASSWORD: the first administrator, made at the very first start. Never overwrites one that exists.',
   ),
   KEYTURN_ADMIN_PASSWORD: optional(z.string().min(1), 'Its password.', true),

@@ -10,6 +10,7 @@ import { CurrentUser, type AuthenticatedUser } from '../common/access.js';
 import { KeyturnError, type FieldProblem } from '../common/errors.js';
 import { ACCEPTS_FORMS } from '../common/http/bodies.js';
 import { SeeOther } from '../common/http/see-other.js';
+import { typed } from '../common/text.js';
 import { deviceName } from './device-name.js';
 import { form, NEW_PASSWORD_HINT, problemsOf, type Field, type FormReply } from './form.js';
 import { html, page, type Html } from './page.js';
@@ -20,8 +21,8 @@ const accountQuery = z.object({ notice: z.enum(['password', 'ended']).optional()
 const endForm = z.strictObject({ id: idParam });
 const passwordForm = z.strictObject({
   username: z.string().optional(),
-  currentPassword: z.string().max(1_024),
-  newPassword: z.string().max(1_024),
+  currentPassword: typed(1_024),
+  newPassword: typed(1_024),
 });
 
 const NOTICES = {

@@ -11,7 +11,7 @@ import { Public } from '../common/access.js';
 import { KeyturnError, type ErrorCode, type FieldProblem } from '../common/errors.js';
 import { ACCEPTS_FORMS } from '../common/http/bodies.js';
 import { SeeOther } from '../common/http/see-other.js';
-import { usernameText } from '../common/text.js';
+import { newUsername, typed, USERNAME_RULE } from '../common/text.js';
 import { form, NEW_PASSWORD_HINT, problemsOf, type FormReply } from './form.js';
 import { html, page } from './page.js';
 
@@ -23,8 +23,8 @@ const MENDABLE: readonly ErrorCode[] = [
 const codeQuery = z.object({ code: z.string().max(256).catch('') });
 const redeemForm = z.strictObject({
   code: z.string().max(256),
-  username: z.string().max(1_024).trim().optional(),
-  password: z.string().max(1_024),
+  username: typed(1_024).trim().optional(),
+  password: typed(1_024),
 });
 const setupForm = redeemForm.required();
 
@@ -122,10 +122,11 @@ const isInvalidCode = (error: unknown): boolean => error instanceof KeyturnError
 
 /** @throws KeyturnError `validation_failed` when it can be nobody's name */
 function nameIn(username: string): string {
-  const parsed = usernameText.safeParse(username);
+  const parsed = newUsername.safeParse(username);
   if (parsed.success) return parsed.data;
-  const problem = 'A username has 1 to 254 characters, and no spaces.';
-  throw new KeyturnError('validation_failed', problem, { fields: [{ field: 'username', problem }] });
+  throw new KeyturnError('validation_failed', USERNAME_RULE, {
+    fields: [{ field: 'username', problem: USERNAME_RULE }],
+  });
 }
 
 const password = { name: 'password', type: 'password', autocomplete: 'new-password', hint: NEW_PASSWORD_HINT } as const;

@@ -96,6 +96,20 @@ describe('administration of users', () => {
     ['a password hash', 'POST', '/users', { username: 'x3', passwordHash: '$argon2id$' }],
     ['no username', 'POST', '/users', {}],
     ['a username with spaces', 'POST', '/users', { username: 'a b' }],
+    ...[
+      'an\u200Bna',
+      'anna\u202E',
+      '\u2060anna',
+      'an\u00ADna',
+      'anna\uFE0F',
+      '\u3164',
+      'an\u034Fna',
+      'anna\uE000',
+      'jose\u0301',
+    ].flatMap((username): [string, string, string, unknown][] => [
+      [`the username ${JSON.stringify(username)} for a new user`, 'POST', '/users', { username }],
+      [`the username ${JSON.stringify(username)} for one that is there`, 'PATCH', '/users/ID', { username }],
+    ]),
     ['a role with spaces', 'POST', '/users', { username: 'x4', roles: ['a b'] }],
     ['a role twice', 'POST', '/users', { username: 'x5', roles: ['hr', 'hr'] }],
     ['a role that is none', 'POST', '/users', { username: 'x6', roles: [{ $ne: '' }] }],
@@ -113,6 +127,13 @@ describe('administration of users', () => {
   ])('refuses %s', async (_what, method, path, json) => {
     const answer = await world.root.ask(path.replace('ID', world.root.id), { method, json });
     expect(refusalOf(answer)).toEqual([400, 'validation_failed']);
+  });
+
+  it('lets one log in whose username is from before what cannot be seen was refused', async () => {
+    await world.server.createUser({ username: 'old\u200Bname' });
+
+    expect((await world.server.login('old\u200Bname')).token_type).toBe('Bearer');
+    expect((await world.root.ask('/users', { json: { username: 'josé' } })).status).toBe(201);
   });
 
   it('makes a user who can log in at once', async () => {

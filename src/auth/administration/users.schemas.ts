@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { instantText, text, usernameText } from '../../common/text.js';
+import { instantText, newUsername, text } from '../../common/text.js';
 import { roleName, roleNames } from '../../users/roles.js';
 import { cursorText } from '../../users/user-cursor.js';
 import { STANDINGS, type UserView } from '../../users/user-view.js';
@@ -24,12 +24,12 @@ export const usersQuery = z.strictObject({
 
 /** `POST /users`: without a password the user is invited. */
 export const newUserBody = z
-  .strictObject({ username: usernameText, roles: roleNames.default([]), password: password.optional(), reason })
+  .strictObject({ username: newUsername, roles: roleNames.default([]), password: password.optional(), reason })
   .meta({ example: { username: 'bob@example.com', roles: ['hr'], reason: 'joins the payroll team' } });
 
 /** `PATCH /users/:id` */
 export const alteredUserBody = z
-  .strictObject({ username: usernameText.optional(), roles: roleNames.optional(), reason })
+  .strictObject({ username: newUsername.optional(), roles: roleNames.optional(), reason })
   .refine(({ username, roles }) => username !== undefined || roles !== undefined, 'changes neither username nor roles')
   .meta({ example: { roles: ['hr', 'auditor'], reason: 'audits the keys from now on' } });
 

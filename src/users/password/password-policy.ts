@@ -17,11 +17,15 @@ export interface PasswordContext {
 
 /**
  * What speaks against this password, as sentences for the person who chose it; nothing when it is fine. Length and
- * guessability only: no composition rules, any Unicode (NIST SP 800-63B-4 §3.1.1.2, ASVS 6.2).
+ * guessability only: no composition rules, any Unicode but control characters (NIST SP 800-63B-4 §3.1.1.2, ASVS 6.2).
  */
 export function checkPassword(password: string, context: PasswordContext): readonly string[] {
   // UTF-8 has no form for half a surrogate pair, so two such passwords would hash alike.
   if (/\p{Surrogate}/u.test(password)) return ['The password contains a damaged character. Please type it again.'];
+
+  // Other devices cannot type them, and a NUL nobody can log in with (RFC 8265 section 4.2.1: no control characters).
+  if (/\p{Cc}/u.test(password))
+    return ['The password contains a control character, such as a tab. Please leave it out.'];
 
   const composed = password.normalize('NFC'); // as it will be hashed
   const characters = Array.from(composed).length;
