@@ -64,9 +64,9 @@ export class AuthService {
    * @throws KeyturnError `invalid_grant`, `signing_unavailable`, `database_unavailable`
    */
   async refresh(text: string, device: Device = {}): Promise<TokenPair> {
-    const token = readRefreshToken(text);
-    if (!token) throw this.invalidGrant('refused');
     const secret = await this.refreshSecret.get();
+    const token = readRefreshToken(text, secret);
+    if (!token) throw this.invalidGrant('refused');
     const successor = successorOf(token, secret);
     const spent = await this.sessions.spend(token, successor);
     const session = spent ?? (await this.retried(token, secret, device));
@@ -86,11 +86,12 @@ export class AuthService {
    * @throws KeyturnError `signing_unavailable`, `database_unavailable`
    */
   async logoutByRefreshToken(text: string): Promise<boolean> {
-    const token = readRefreshToken(text);
+    const secret = await this.refreshSecret.get();
+    const token = readRefreshToken(text, secret);
     const session = token && (await this.sessions.find(token.sessionId));
-    if (!session) return false;
+    if (!session || session.over) return false;
     const { id, refreshGeneration, refreshHash } = session;
-    if (!leadsTo(token, refreshGeneration, refreshHash, await this.refreshSecret.get())) return false;
+    if (!leadsTo(token, refreshGeneration, refreshHash, secret)) return false;
     await this.logout(id);
     return true;
   }
@@ -147,7 +148,7 @@ export class AuthService {
       access_token: accessToken,
       token_type: 'Bearer',
       expires_in: expiresIn,
-      refresh_token: writeRefreshToken(token),
+      refresh_token: writeRefreshToken(token, await this.refreshSecret.get()),
       refresh_expires_in: Math.floor((Math.min(session.idleExpiresAt, session.expiresAt) - session.now) / 1_000),
     };
   }

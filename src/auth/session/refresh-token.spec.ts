@@ -21,7 +21,7 @@ const family = (length: number): RefreshToken[] => {
 
 describe('a refresh token', () => {
   it('reads as it was written', () => {
-    for (const token of family(20)) expect(readRefreshToken(writeRefreshToken(token))).toEqual(token);
+    for (const token of family(20)) expect(readRefreshToken(writeRefreshToken(token, secret), secret)).toEqual(token);
   });
 
   it('has the same successor each time, and another one under another secret', () => {
@@ -53,28 +53,40 @@ describe('a refresh token', () => {
   });
 
   it('has one spelling only', () => {
-    const text = writeRefreshToken(firstRefreshToken(randomUUID()));
+    const text = writeRefreshToken(firstRefreshToken(randomUUID()), secret);
     fc.assert(
       fc.property(fc.string(), (junk) => {
         fc.pre(junk !== '');
-        for (const other of [text + junk, junk + text]) expect(readRefreshToken(other)).toBeUndefined();
+        for (const other of [text + junk, junk + text]) expect(readRefreshToken(other, secret)).toBeUndefined();
       }),
     );
-    expect(readRefreshToken(`${text}=`)).toBeUndefined();
+    expect(readRefreshToken(`${text}=`, secret)).toBeUndefined();
+  });
+
+  it('is none when a single bit of it was changed, or it was written under another secret: so nothing is derived for it', () => {
+    const token = firstRefreshToken(randomUUID());
+    const bytes = Buffer.from(writeRefreshToken(token, secret).slice('ktr_'.length), 'base64url');
+    expect(bytes).toHaveLength(16 + 4 + 32 + 16);
+    for (let bit = 0; bit < 8 * bytes.length; bit++) {
+      const forged = Buffer.from(bytes);
+      forged[bit >> 3] = (forged[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+      expect(readRefreshToken(`ktr_${forged.toString('base64url')}`, secret)).toBeUndefined();
+    }
+    expect(readRefreshToken(writeRefreshToken(token, randomBytes(32)), secret)).toBeUndefined();
   });
 
   it('counts no further than its column', () => {
     const token = firstRefreshToken(randomUUID());
-    expect(readRefreshToken(writeRefreshToken({ ...token, generation: 2 ** 30 }))).toBeDefined();
+    expect(readRefreshToken(writeRefreshToken({ ...token, generation: 2 ** 30 }, secret), secret)).toBeDefined();
     for (const generation of [2 ** 30 + 1, 2 ** 31, 2 ** 32 - 1])
-      expect(readRefreshToken(writeRefreshToken({ ...token, generation }))).toBeUndefined();
+      expect(readRefreshToken(writeRefreshToken({ ...token, generation }, secret), secret)).toBeUndefined();
   });
 
   it('is never read from anything else', () => {
     fc.assert(
       fc.property(fc.string(), (text) => {
         fc.pre(!text.startsWith('ktr_'));
-        expect(readRefreshToken(text)).toBeUndefined();
+        expect(readRefreshToken(text, secret)).toBeUndefined();
       }),
     );
   });
