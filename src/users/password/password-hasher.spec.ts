@@ -124,6 +124,26 @@ describe('verifyDummy', () => {
     expect(calls).toEqual([{ phc: phcOf(128, 3), password: 'caf\u00e9' }]);
   });
 
+  it.each([
+    ['less memory', 19_456, 2],
+    ['fewer passes', 65_536, 1],
+    ['the same', 65_536, 3],
+    ['a little less, too little to tell', 65_530, 3],
+  ])('asks as much as verify does for a hash that was made at another cost: %s', async (_, memory, passes) => {
+    const work = async (verify: (hasher: PasswordHasher) => Promise<boolean>): Promise<number> => {
+      const asked: string[] = [];
+      const engine = { hash: async () => '', verify: async (phc: unknown) => asked.push(String(phc)) === 0 };
+      const cost = { memoryCost: 65_536, timeCost: 3, parallelism: 1 };
+      await verify(new PasswordHasher({ cost, concurrency: 1, queue: 0 }, engine));
+      return asked
+        .map((phc) => /m=(\d+),t=(\d+)/.exec(phc))
+        .reduce((sum, found) => sum + Number(found?.[1]) * Number(found?.[2]), 0);
+    };
+    const unknown = await work((hasher) => hasher.verifyDummy(PASSWORD));
+    const known = await work((hasher) => hasher.verify(phcOf(memory, passes), PASSWORD));
+    expect(Math.abs(known / unknown - 1)).toBeLessThan(0.001);
+  });
+
   it('takes a permit too', async () => {
     const { engine, finish } = slowEngine();
     const hasher = new PasswordHasher({ cost: CHEAP, concurrency: 1, queue: 0 }, engine);

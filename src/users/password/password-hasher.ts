@@ -36,7 +36,6 @@ const TRUSTED: Turn = { of: 'trusted', known: true };
 export class PasswordHasher {
   private readonly cost: Argon2Cost;
   private readonly permits: Permits;
-  /** All zeros for salt and digest: checked like any other, matched by no password. */
   private readonly dummy: string;
 
   /** @param engine argon2; given only by tests */
@@ -46,8 +45,7 @@ export class PasswordHasher {
   ) {
     this.cost = cost;
     this.permits = new Permits(concurrency, queue);
-    const { memoryCost: m, timeCost: t, parallelism: p } = cost;
-    this.dummy = `$argon2id$v=19$m=${m},t=${t},p=${p}$${'A'.repeat(22)}$${'A'.repeat(43)}`;
+    this.dummy = dummyOf(cost);
   }
 
   /**
@@ -60,18 +58,30 @@ export class PasswordHasher {
   }
 
   /**
+   * A hash that was made at a lower cost is followed by what it lacks of today's, so that time does not tell it from `verifyDummy`.
    * @throws KeyturnError `busy` when too many hashes wait already
    * @throws Error when the stored hash is malformed: a defect, which must not pass for a wrong password
    */
   async verify(phc: string, password: string, turn = TRUSTED): Promise<boolean> {
-    readCost(phc);
-    return this.permits.run(turn, () => this.engine.verify(phc, normalise(password)));
+    const rest = this.restOf(readCost(phc));
+    return this.permits.run(turn, async () => {
+      const right = await this.engine.verify(phc, normalise(password));
+      if (rest) await this.engine.verify(dummyOf(rest), normalise(password));
+      return right;
+    });
   }
 
   /** Does for an unknown user what `verify` does for a known one, so that time tells nobody who exists. */
   async verifyDummy(password: string, turn = TRUSTED): Promise<false> {
     await this.verify(this.dummy, password, turn);
     return false;
+  }
+
+  /** What a hash of this cost lacks of today's: time goes with memory times passes. Undefined when it is too little to be done. */
+  private restOf(made: Argon2Cost): Argon2Cost | undefined {
+    const { memoryCost, timeCost, parallelism } = this.cost;
+    const rest = Math.round((memoryCost * timeCost - made.memoryCost * made.timeCost) / timeCost);
+    return rest < LEAST_MEMORY * parallelism ? undefined : { memoryCost: rest, timeCost, parallelism };
   }
 
   /** Whether the cost has risen, or the lanes have changed, since this hash was made. */
@@ -84,6 +94,13 @@ export class PasswordHasher {
     );
   }
 }
+
+/** KiB for each lane (RFC 9106 section 3.1). */
+const LEAST_MEMORY = 8;
+
+/** All zeros for salt and digest: checked like any other, matched by no password. */
+const dummyOf = ({ memoryCost: m, timeCost: t, parallelism: p }: Argon2Cost): string =>
+  `$argon2id$v=19$m=${m},t=${t},p=${p}$${'A'.repeat(22)}$${'A'.repeat(43)}`;
 
 /** One password however the keyboard composes it (RFC 8265 §4.2.2 asks for NFC). Nothing is cut off. */
 function normalise(password: string): string {
