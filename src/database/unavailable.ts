@@ -29,7 +29,7 @@ export function isDatabaseUnavailable(error: unknown): boolean {
 }
 
 /** Statement timeout (or a cancelled statement), and lock timeout. */
-const TOO_LONG = ['57014', '55P03'];
+const TOO_LONG = new Set(['57014', '55P03']);
 
 /**
  * Turns "not now" into the error that answers 503; anything else passes as it is.
@@ -37,7 +37,7 @@ const TOO_LONG = ['57014', '55P03'];
  */
 export function asKeyturnError(error: unknown, limit = 'DATABASE_TIMEOUT'): unknown {
   if (!isDatabaseUnavailable(error)) return error;
-  const tookTooLong = error instanceof Error && 'code' in error && TOO_LONG.includes(String(error.code));
+  const tookTooLong = error instanceof Error && 'code' in error && TOO_LONG.has(String(error.code));
   return new KeyturnError(
     'database_unavailable',
     tookTooLong ? `The database took longer than ${limit}.` : 'The database cannot be reached at the moment.',
