@@ -57,6 +57,18 @@ export class KeyTick {
   private async runNow(): Promise<number> {
     await this.refresh.load();
     const knew = this.ring.generation;
+    try {
+      await this.keepInOrder();
+    } catch (error) {
+      // A key that another server published after our load is not open here yet: nothing to complain of.
+      await this.refresh.load();
+      if (this.ring.generation === knew) throw error;
+      await this.keepInOrder();
+    }
+    return knew;
+  }
+
+  private async keepInOrder(): Promise<void> {
     const opened = await this.replicas.openedAnywhere();
     const readable: Readability = {
       opensHere: (version) => this.vault.opens(version),
@@ -67,7 +79,7 @@ export class KeyTick {
 
     const { keys, now } = await this.store.look();
     const sketch = plan(keys, now);
-    if (isSettled(sketch)) return knew;
+    if (isSettled(sketch)) return;
     const { algorithm, modulusLength } = this.config.keys;
     const materials = await Promise.all(sketch.mints.map(() => this.generate(algorithm, modulusLength)));
     await this.store.change(
@@ -76,7 +88,6 @@ export class KeyTick {
       this.vault.seal,
     );
     await this.refresh.load();
-    return knew;
   }
 
   private carryOut({ takeover, mints, destroy }: KeyPlan, materials: readonly KeyMaterial[]) {

@@ -89,6 +89,31 @@ describe('while a key is being made', () => {
   });
 });
 
+describe('a standby that another server publishes while this one looks', () => {
+  it('is opened before anything is complained of', async () => {
+    const other = await startTestApp({ database, settings: { KEY_ALGORITHM: 'ES256', KEK: server.kek } });
+    const store = server.app.get(SigningKeyStore);
+    const look = store.look.bind(store);
+    store.look = async () => {
+      store.look = look;
+      await other.tick();
+      // It takes over at once, and this server wants to make its successor over a key that it has not opened.
+      await superuser.query(
+        `UPDATE keyturn.signing_keys SET revoked_at = now(), revocation_reason = 'by hand' WHERE version = 1`,
+      );
+      return look();
+    };
+    try {
+      await loseTheStandby();
+      await server.tick();
+      expect(server.log.join('\n')).not.toMatch(/could not be kept in order|Check KEK_FILE/);
+      expect(await standbys()).toBe(1);
+    } finally {
+      await other.close();
+    }
+  });
+});
+
 describe('a standby that dies', () => {
   it('is replaced although a run that had looked before was still under way', async () => {
     const gate = new Gate();
