@@ -126,6 +126,7 @@ async function announce(
   const ring = app.get(KeyRing);
   const signer = ring.signer();
   const standby = ring.standby();
+  const signs = signer !== undefined && app.get(LocalKeyVault).opens(signer.version);
   say(`${database.description}${config.database.url === undefined ? '  (DATABASE_URL unset: for development)' : ''}`);
   if (database.migrated)
     say(
@@ -133,13 +134,16 @@ async function announce(
     );
   else say(`serving as ${database.user}`);
   if (!signer) say('NO signing key is active: see the log above');
-  else if (!app.get(LocalKeyVault).opens(signer.version))
-    say(`signing key ${signer.kid} cannot be opened here: tokens are verified, none is signed`);
+  else if (!signs)
+    say(
+      `signing key ${signer.kid} cannot be opened here: tokens are verified, none is signed, nobody can log in. Check KEK_FILE or KEK`,
+    );
   else
     say(
       `signing key ${signer.kid} ${signer.algorithm} active${standby ? `; next key ${standby.kid} published, takes over ${at(standby.activatesAt)}` : ''}`,
     );
-  await announceSetup(app, config, say);
+  // Whoever became administrator could not log in.
+  if (!signer || signs) await announceSetup(app, config, say);
   const { issuer } = app.get(TokenSettings);
   const place = addressOf(config);
   if (issuer !== place) say(`issuer ${issuer}`);

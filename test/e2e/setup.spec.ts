@@ -3,6 +3,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { OneTimeCodes } from '../../src/auth/codes/one-time-codes.js';
 import { loadConfig, type Environment } from '../../src/config/load-config.js';
 import { SYSTEM } from '../../src/database/change.js';
+import { KeyEncryptionKeys } from '../../src/keys/vault/key-encryption-keys.js';
 import { run } from '../../src/start.js';
 import { UsersService } from '../../src/users/users.service.js';
 import { askAt, PASSWORD, startTestApp, type Answer, type TestApp } from '../support/test-app.js';
@@ -222,6 +223,14 @@ describe('a server that starts over an empty database', () => {
   const named = (password: string): Environment => ({
     KEYTURN_ADMIN_USERNAME: 'ada',
     KEYTURN_ADMIN_PASSWORD: password,
+  });
+
+  it('invites nobody to become administrator while its key-encryption key is another one, for nobody could log in', async () => {
+    const right = await start();
+    expect(right.screen).toContain('/setup?code=');
+    const wrong = await start({ KEK: KeyEncryptionKeys.newLine() });
+    expect(wrong.screen).not.toContain('/setup');
+    expect(wrong.screen).toMatch(/signing key \S+ cannot be opened here.*nobody can log in\. Check KEK_FILE or KEK/);
   });
 
   it('makes the first administrator from the environment, once, and never changes the password again', async () => {
