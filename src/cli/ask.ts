@@ -27,11 +27,21 @@ const here: Terminal = { input: process.stdin, output: process.stderr };
 /**
  * A secret from a file, from standard input, or typed unseen. Never from an argument: those are seen by everyone.
  * @param label what is asked for, such as `Password of anna`
+ * @throws CommandError when standard input, or the file, holds nothing to read
  */
 export async function readSecret(label: string, file?: string, terminal = here): Promise<string> {
   if (file !== undefined) return firstLine(readGivenFile(file).toString('utf8'));
-  if (!terminal.input.isTTY) return firstLine(readFileSync(0, 'utf8'));
+  if (!terminal.input.isTTY) return firstLine(readStandardInput(label));
   return askUnseen(label, terminal);
+}
+
+function readStandardInput(label: string): string {
+  const text = readFileSync(0, 'utf8');
+  if (text !== '') return text;
+  throw new CommandError(
+    'input_empty',
+    `${label} was read from standard input, for there is no terminal, and it was empty.`,
+  );
 }
 
 /** What is typed or pasted until Enter; it is not shown. */

@@ -14,6 +14,7 @@ type CommandCode =
   | 'file_unreadable'
   | 'file_unwritable'
   | 'history_broken'
+  | 'input_empty'
   | 'not_confirmed'
   | 'setting_missing'
   | 'setting_refused'

@@ -14,7 +14,10 @@ beforeAll(async () => {
 afterAll(async () => await world.close());
 
 /** What `keyturn users …` printed, and how it ended. */
-function users(...words: readonly string[]): Promise<{ code: number; out: string; err: string }> {
+const users = (...words: readonly string[]) => usersGiven(`${OTHER_PASSWORD}\n`, ...words);
+
+/** The same, with this on standard input. */
+function usersGiven(input: string, ...words: readonly string[]): Promise<{ code: number; out: string; err: string }> {
   const { server, database } = world;
   const environment = {
     PATH: process.env['PATH'],
@@ -26,7 +29,7 @@ function users(...words: readonly string[]): Promise<{ code: number; out: string
     const child = execFile(process.execPath, [cli, 'users', ...words], { env: environment }, (error, out, err) =>
       resolve({ code: error === null ? 0 : Number(error.code), out, err }),
     );
-    child.stdin?.end(`${OTHER_PASSWORD}\n`);
+    child.stdin?.end(input);
   });
 }
 
@@ -77,6 +80,14 @@ describe('keyturn users', () => {
     const redeemed = await world.server.ask('/auth/redeem', { json: { code, password: OTHER_PASSWORD } });
     expect(redeemed.status).toBe(204);
     await world.again(dora, OTHER_PASSWORD);
+  });
+
+  it('create without a terminal and without a password says where it looked for one', async () => {
+    expect(await usersGiven('', 'create', 'nobody')).toEqual({
+      code: 1,
+      out: '',
+      err: 'keyturn: input_empty: Password of nobody was read from standard input, for there is no terminal, and it was empty.\n',
+    });
   });
 
   it.each<[words: readonly string[], exit: number, said: RegExp]>([
