@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import { unexpectedInWords } from './common/unexpected.js';
 import { ConfigError } from './config/load-config.js';
 import { EmbeddedPostgresError } from './database/embedded/embedded-postgres.js';
 import { DatabaseProblem } from './database/open-database.js';
@@ -49,6 +50,7 @@ try {
     process.exitCode ??= 1;
     screen.end(error instanceof Error ? error.message : String(error), false);
   } else {
-    throw error;
+    process.exitCode ??= 1;
+    screen.end(unexpectedInWords(error), false);
   }
 }
