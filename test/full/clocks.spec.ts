@@ -110,8 +110,7 @@ const adoptTime = (now: number): unknown =>
   });
 
 describe('a year', () => {
-  it('of scheduled rotations has one signer and a standby after each, and no client that meets an unknown kid', async () => {
-    const rotations = 13;
+  it('of scheduled rotations and emergencies has one signer and a standby after each, and no client that meets an unknown kid', async () => {
     let fetches = 0;
     let url = '';
     const keySet = createRemoteJWKSet(new URL(`http://127.0.0.1:${settings['PORT']}/.well-known/jwks.json`), {
@@ -128,40 +127,73 @@ describe('a year', () => {
       jest.useRealTimers();
       return protectedHeader.kid ?? '';
     };
-
-    for (let rotation = 0; rotation < rotations; rotation += 1) {
-      // A fresh server does at its start what a running one does each minute.
+    const at = async (instant: number): Promise<void> => {
+      await database.moveClock(instant - (await databaseNow()));
+      await heard(url);
+    };
+    /** A fresh server does at its start what a running one does each minute. */
+    const withServer = async (work: (ring: { signer: number; standby: number }) => Promise<void>): Promise<void> => {
       const server = await startKeyturn(settings);
       ({ url } = server);
       const { signer, standby } = await signerAndStandby(db);
-      expect([signer, standby]).toEqual([rotation + 1, rotation + 2]);
+      if (signer === null || standby === null) throw new Error(`signer ${signer}, standby ${standby}`);
+      expect(standby).toBe(signer + 1);
       expect(await ringFaults(db)).toEqual([]);
-
-      const due = (await allKeys(db)).find(({ version }) => version === standby)?.activates_at.getTime() ?? 0;
-      await database.moveClock(due - 5 * minute - (await databaseNow()));
-      await heard(url);
+      await work({ signer, standby });
+      await server.stop();
+    };
+    const key = async (version: number) => (await allKeys(db)).find((one) => one.version === version);
+    /** The key changes; the client, which has kept JWKS since a while before, knows the next one. @returns a token of the key before */
+    const change = async (takeOver: () => Promise<void>): Promise<string> => {
       const { access_token: before } = await logIn(url);
       const old = await verifyOutside(before);
       const fetched = fetches;
-
-      await database.moveClock(due + minute - (await databaseNow()));
-      await heard(url);
+      await takeOver();
       const { access_token: after } = await logIn(url);
       expect(kidOf(after)).not.toBe(old);
       expect(await verifyOutside(after)).toBe(kidOf(after));
       expect(await verifyOutside(before)).toBe(old);
       expect(fetches).toBe(fetched);
-      expect((await me(url, before)).status).toBe(200);
-      await server.stop();
+      return before;
+    };
+
+    const begun = await databaseNow();
+    let rotations = 0;
+    let emergencies = 0;
+    while ((await databaseNow()) - begun <= 365 * day) {
+      await withServer(async ({ standby }) => {
+        const due = (await key(standby))?.activates_at.getTime() ?? 0;
+        await at(due - 5 * minute);
+        const before = await change(() => at(due + minute));
+        expect((await me(url, before)).status).toBe(200);
+        rotations += 1;
+      });
+      if (rotations % 4 !== 1) continue;
+      await withServer(async ({ signer, standby }) => {
+        // The lead is an hour. Some clients fetched just now, some nine minutes ago; a fetch is good for ten.
+        await at(((await key(standby))?.published_at.getTime() ?? 0) + hour + 10 * minute);
+        const { access_token: token } = await logIn(url);
+        await verifyOutside(token);
+        await at((await databaseNow()) + (rotations % 10) * minute);
+        const before = await change(async () => {
+          await db.query(
+            `UPDATE keyturn.signing_keys SET revoked_at = keyturn.clock(), revocation_reason = 'leaked' WHERE version = $1`,
+            [signer],
+          );
+          await eventually('a revocation that was heard of', async () => {
+            const { status } = await me(url, token);
+            return status === 401;
+          });
+        });
+        expect((await me(url, before)).status).toBe(401);
+        emergencies += 1;
+      });
     }
 
-    await startKeyturn(settings);
-    const keys = await allKeys(db);
-    expect(keys).toHaveLength(rotations + 2);
-    expect(keys.map((key) => key.private_key_destroyed_at !== null)).toEqual(keys.map((_, index) => index < rotations));
-    const begun = keys[0]?.activates_at.getTime() ?? 0;
-    expect((await databaseNow()) - begun).toBeGreaterThan(365 * day);
-    expect(await ringFaults(db)).toEqual([]);
-    say(`${rotations} rotations, ${fetches} fetches of JWKS by the client`);
-  });
+    await withServer(async ({ signer }) => {
+      expect(signer).toBe(rotations + emergencies + 1);
+      expect([rotations, emergencies]).toEqual([13, 4]);
+    });
+    say(`${rotations} rotations, ${emergencies} emergencies, ${fetches} fetches of JWKS by the client`);
+  }, 300_000);
 });
