@@ -9,6 +9,8 @@ export interface Counted {
   readonly refreshes: 'success' | 'retried' | 'reused' | 'refused';
   /** A one-time code that set a password, or was none. */
   readonly redemptions: 'success' | 'refused';
+  /** Changes of one's own password, by what became of the proof of the current one. */
+  readonly passwordChanges: 'success' | 'wrong_password' | 'throttled';
   /** Why the guard did not accept a token: `TokenRefused.reason`, up to a colon. */
   readonly tokenRefusals: string;
   /** An act upon a key or a user that somebody asked for, here. What was done elsewhere or by hand is in history. */

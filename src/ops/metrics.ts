@@ -39,6 +39,13 @@ const COUNTERS: readonly CounterShown[] = [
     from: ['success', 'refused'],
   },
   {
+    what: 'passwordChanges',
+    name: 'keyturn_password_changes_total',
+    help: 'Changes of one’s own password. wrong_password, throttled: somebody with a session guesses at the current one.',
+    label: 'outcome',
+    from: ['success', 'wrong_password', 'throttled'],
+  },
+  {
     what: 'tokenRefusals',
     name: 'keyturn_token_refusals_total',
     help: 'Access tokens that the guard did not accept, by reason.',

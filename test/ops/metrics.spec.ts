@@ -132,6 +132,21 @@ describe('what is counted', () => {
     expect(grown).toEqual({ 'user invited': 1, 'key rotated': 1 });
     expect(server.log.filter((line) => line.includes('key rotated'))).toHaveLength(1);
   });
+
+  it('is each guess at the current password, and it is logged without it', async () => {
+    await server.createUser({ username: 'guessed-at' });
+    const { access_token: token } = await server.login('guessed-at');
+    const change = (currentPassword: string) =>
+      server.ask('/auth/password', { token, json: { currentPassword, newPassword: 'eleven quiet boats at anchor' } });
+    const grown = await growth('keyturn_password_changes_total', async () => {
+      expect((await change('not the password at all')).status).toBe(401);
+      expect((await change(PASSWORD)).status).toBe(204);
+    });
+    expect(grown).toEqual({ success: 1, wrong_password: 1 });
+    const lines = server.log.filter((line) => line.includes('password change refused'));
+    expect(lines).toEqual([expect.stringContaining('wrong_password')]);
+    expect(lines.join()).not.toContain('not the password at all');
+  });
 });
 
 describe('what is measured', () => {

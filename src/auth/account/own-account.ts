@@ -1,7 +1,8 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import type { AuthenticatedUser } from '../../common/access.js';
-import { KeyturnError } from '../../common/errors.js';
+import { KeyturnError, type ErrorCode } from '../../common/errors.js';
+import { Tally, type Counted } from '../../common/tally.js';
 import { inChange } from '../../database/change.js';
 import { holdUser, setPassword } from '../../users/user-changes.js';
 import { UsersService } from '../../users/users.service.js';
@@ -15,6 +16,11 @@ export interface OwnSessionView extends SessionView {
   readonly current: boolean;
 }
 
+const REFUSALS: ReadonlyMap<ErrorCode, Counted['passwordChanges']> = new Map([
+  ['invalid_credentials', 'wrong_password'],
+  ['too_many_attempts', 'throttled'],
+]);
+
 /** What people do with their own account. Every method throws KeyturnError `database_unavailable`. */
 @Injectable()
 export class OwnAccount {
@@ -25,6 +31,7 @@ export class OwnAccount {
     private readonly users: UsersService,
     private readonly sessions: UserSessions,
     private readonly throttle: Throttle,
+    private readonly tally: Tally,
   ) {}
 
   async listSessions({ id, sessionId }: AuthenticatedUser): Promise<readonly OwnSessionView[]> {
@@ -54,7 +61,7 @@ export class OwnAccount {
     requestId: string,
     { currentPassword, newPassword }: { currentPassword: string; newPassword: string },
   ): Promise<void> {
-    const known = await this.throttle.reauthentication(sessionId, () => this.users.reauthenticate(id, currentPassword));
+    const known = await this.reauthenticate({ id, sessionId }, requestId, currentPassword);
     const passwordHash = await this.users.hashNew(newPassword, known.username, 'newPassword');
     const ended = await inChange(this.dataSource, { userId: id, requestId }, async (manager) => {
       const user = await holdUser(manager, id);
@@ -68,6 +75,25 @@ export class OwnAccount {
       return this.sessions.endAllWithin(manager, id, 'password_changed', sessionId);
     });
     this.sessions.forget(ended);
+    this.tally.count('passwordChanges', 'success');
     this.logger.log({ message: 'password changed', userId: id, requestId });
+  }
+
+  /** Whoever holds a session and guesses at the password is seen. */
+  private async reauthenticate(
+    { id, sessionId }: Pick<AuthenticatedUser, 'id' | 'sessionId'>,
+    requestId: string,
+    password: string,
+  ): ReturnType<UsersService['reauthenticate']> {
+    try {
+      return await this.throttle.reauthentication(sessionId, () => this.users.reauthenticate(id, password));
+    } catch (error) {
+      const outcome = error instanceof KeyturnError ? REFUSALS.get(error.code) : undefined;
+      if (outcome !== undefined) {
+        this.tally.count('passwordChanges', outcome);
+        this.logger.warn({ message: 'password change refused', outcome, userId: id, sessionId, requestId });
+      }
+      throw error;
+    }
   }
 }
