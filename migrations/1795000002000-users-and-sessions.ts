@@ -110,8 +110,7 @@ const SESSIONS = `
     CONSTRAINT ck_sessions_limits CHECK (created_at <= refreshed_at AND idle_expires_at <= expires_at),
     CONSTRAINT ck_sessions_ended CHECK ((ended_at IS NULL) = (end_reason IS NULL)),
     CONSTRAINT ck_sessions_end_reason CHECK (end_reason IN
-      ('logout', 'logout_all', 'administrator', 'password_changed', 'password_reset', 'disabled', 'refresh_token_reused', 'restored',
-       'by_hand')),
+      ('logout', 'logout_all', 'administrator', 'password_changed', 'password_reset', 'disabled', 'refresh_token_reused', 'by_hand')),
     CONSTRAINT ck_sessions_refresh CHECK (octet_length(refresh_hash) = 32 AND refresh_generation >= 0),
     CONSTRAINT ck_sessions_user_agent CHECK (char_length(user_agent) <= 256)
   );

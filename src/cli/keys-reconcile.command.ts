@@ -36,12 +36,12 @@ export const keysReconcileCommand = (): Command =>
               : 'Everybody has to log in again, and every token there is will be refused.',
             yes,
           );
-          const { keys, sessions, codes } = await context.get(Reconciliation).run({ reason }, keep);
-          if (json) return printJson({ keys, sessions, codes });
+          const keys = await context.get(Reconciliation).run({ reason }, keep);
+          if (json) return printJson({ keys });
           return print(
             keep
               ? 'Recorded. Keys and sessions live on.'
-              : `${keys} keys revoked, ${sessions} sessions ended, ${codes} codes voided. A running server makes new keys within a second, otherwise the next one that starts.`,
+              : `${keys} keys revoked, every session ended, every code voided. A running server makes new keys within a second, otherwise the next one that starts.`,
           );
         }),
     );

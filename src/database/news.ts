@@ -16,8 +16,8 @@ export interface NewsItem {
   readonly rewound: boolean;
   /** The database is an older copy of itself, which must be reconciled. Implies `missed`. */
   readonly restored: boolean;
-  /** When all was told last, by the database's clock, in milliseconds since 1970; 0: never yet. */
-  readonly lastHeardAt: number;
+  /** The incarnation of the database as it was told last; 0: never yet. */
+  readonly knownIncarnation: number;
   /** Not all that happened is told: nothing remembered is worth anything. */
   readonly missed: boolean;
 }
@@ -35,10 +35,11 @@ interface Row {
   readonly rewound: boolean;
   readonly missed: boolean;
   readonly restored: boolean;
+  readonly incarnation: string | null;
 }
 
 /** Where the last answer ended. */
-type Place = Pick<Row, 'clock' | 'seen' | 'head_seq' | 'head_hash'>;
+type Place = Pick<Row, 'clock' | 'seen' | 'head_seq' | 'head_hash' | 'incarnation'>;
 
 /** More than any seq: the first question asks for no past changes, there is no memory yet that they could touch. */
 const NOTHING_YET = '9223372036854775807';
@@ -76,6 +77,7 @@ export class News implements OnApplicationShutdown {
     if (!row) throw new Error('keyturn.news returned no row');
     this.clock.observe(row.clock.getTime(), sentAt, performance.now());
     const rewound = since !== undefined && row.rewound;
+    const reconciled = since !== undefined && row.incarnation !== since.incarnation;
     // By the database's clock: a machine that was asleep has no idea for how long.
     const gap = since === undefined ? 0 : row.clock.getTime() - since.clock.getTime();
     const item: NewsItem = {
@@ -85,8 +87,8 @@ export class News implements OnApplicationShutdown {
       endedSessions: row.ended_sessions,
       rewound,
       restored: rewound || row.restored,
-      missed: rewound || row.restored || row.missed || gap > LONGEST_GAP_MS,
-      lastHeardAt: since?.clock.getTime() ?? 0,
+      missed: rewound || row.restored || row.missed || reconciled || gap > LONGEST_GAP_MS,
+      knownIncarnation: Number(since?.incarnation ?? 0),
     };
     for (const listener of this.listeners) await listener(item);
     // Not before: a server that comes back after it was cut off must not judge by what it knew.

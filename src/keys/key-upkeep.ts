@@ -39,9 +39,7 @@ export class KeyUpkeep implements OnApplicationBootstrap {
 
   async onApplicationBootstrap(): Promise<void> {
     // Before anything is made of these rows, and of every news first.
-    this.news.subscribe(async ({ restored, lastHeardAt }) => {
-      if (restored) await this.reconciliation.unlessDone(lastHeardAt);
-    });
+    this.news.subscribe(({ restored, knownIncarnation }) => this.reconciliation.follow(restored, knownIncarnation));
     await this.news.check();
     await this.refuseSettingsThatKeysForbid();
     await this.tick.runAndReport();

@@ -5,6 +5,7 @@ import { Public } from '../common/access.js';
 import { Documented } from '../common/http/documented.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { DatabaseClock } from '../database/database-clock.js';
+import { Reconciliation } from '../keys/reconciliation.js';
 import { KeyRefresh } from '../keys/ring/key-refresh.js';
 import { KeyRing } from '../keys/ring/key-ring.js';
 import { LocalKeyVault } from '../keys/vault/local-key-vault.js';
@@ -42,6 +43,7 @@ export class HealthController {
     private readonly vault: LocalKeyVault,
     private readonly draining: Draining,
     private readonly checkpoints: CheckpointSigner,
+    private readonly reconciliation: Reconciliation,
   ) {}
 
   /** The process answers. */
@@ -83,6 +85,10 @@ export class HealthController {
       [
         !cutOff && this.clock.silence() > this.config.keys.refreshBound,
         `Nothing was heard of the database for ${silence} s: verifying goes on with what is known. Look after the database.`,
+      ],
+      [
+        this.reconciliation.pending,
+        'An older copy of the database was restored and is not reconciled yet: what was revoked since may still be accepted. See the log.',
       ],
       [
         !signer,

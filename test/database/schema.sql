@@ -651,6 +651,16 @@ COMMENT ON FUNCTION keyturn.in_words(timestamp with time zone) IS 'An instant as
 GRANT EXECUTE ON FUNCTION keyturn.in_words(timestamp with time zone) TO keyturn_app;
 GRANT EXECUTE ON FUNCTION keyturn.in_words(timestamp with time zone) TO keyturn_auditor;
 
+-- ## function keyturn.incarnation_number()
+CREATE OR REPLACE FUNCTION keyturn.incarnation_number()
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$ SELECT number FROM keyturn.incarnation $function$;
+COMMENT ON FUNCTION keyturn.incarnation_number() IS 'What a session or code that begins now is numbered with.';
+GRANT EXECUTE ON FUNCTION keyturn.incarnation_number() TO keyturn_app;
+
 -- ## function keyturn.is_restored()
 CREATE OR REPLACE FUNCTION keyturn.is_restored()
  RETURNS boolean
@@ -827,7 +837,7 @@ AS $function$
 COMMENT ON FUNCTION keyturn.mend_signing_windows() IS 'After any statement, by whoever''s hand: a revoked pair is dead everywhere, the standby takes over where nobody signs, and signing windows meet end to start.';
 
 -- ## function keyturn.news(bigint,text,pg_snapshot)
-CREATE OR REPLACE FUNCTION keyturn.news(since_seq bigint, since_hash text, since pg_snapshot, OUT clock timestamp with time zone, OUT seen pg_snapshot, OUT key_generation bigint, OUT head_seq bigint, OUT head_hash text, OUT changed_users uuid[], OUT ended_sessions uuid[], OUT rewound boolean, OUT missed boolean, OUT restored boolean)
+CREATE OR REPLACE FUNCTION keyturn.news(since_seq bigint, since_hash text, since pg_snapshot, OUT clock timestamp with time zone, OUT seen pg_snapshot, OUT key_generation bigint, OUT head_seq bigint, OUT head_hash text, OUT changed_users uuid[], OUT ended_sessions uuid[], OUT rewound boolean, OUT missed boolean, OUT restored boolean, OUT incarnation bigint)
  RETURNS record
  LANGUAGE sql
  SECURITY DEFINER
@@ -849,15 +859,16 @@ AS $function$
             ),
             since_seq > 0 AND NOT EXISTS (SELECT FROM keyturn.audit_log WHERE seq = since_seq AND hash = since_hash),
             coalesce(pg_snapshot_xmax(here) < pg_snapshot_xmax(since), false),
-            keyturn.is_restored()
+            keyturn.is_restored(),
+            keyturn.incarnation_number()
           FROM pg_current_snapshot() here
           LEFT JOIN (SELECT seq, hash FROM keyturn.audit_log ORDER BY seq DESC LIMIT 1) head ON true
         $function$;
-COMMENT ON FUNCTION keyturn.news(bigint,text,pg_snapshot) IS 'What has changed since the last answer: the generation of the key set, users changed after its newest event, and sessions ended by transactions that its snapshot did not see, each told once, whenever they were committed. rewound: that event is not in this history. missed: this is another cluster, or one that crashed; what was remembered is worth nothing. restored: these rows come from a dump and were not reconciled.';
+COMMENT ON FUNCTION keyturn.news(bigint,text,pg_snapshot) IS 'What has changed since the last answer: the generation of the key set, users changed after its newest event, and sessions ended by transactions that its snapshot did not see, each told once, whenever they were committed. rewound: that event is not in this history. missed: this is another cluster, or one that crashed; what was remembered is worth nothing. restored: these rows come from a dump and were not reconciled. incarnation: its number; when it rises all sessions may be over.';
 GRANT EXECUTE ON FUNCTION keyturn.news(bigint,text,pg_snapshot) TO keyturn_app;
 
--- ## function keyturn.reconcile(text,boolean,timestamp with time zone)
-CREATE OR REPLACE FUNCTION keyturn.reconcile(why text, keep boolean, unless_since timestamp with time zone DEFAULT NULL::timestamp with time zone, OUT done boolean, OUT keys bigint, OUT sessions bigint, OUT codes bigint)
+-- ## function keyturn.reconcile(text,boolean,bigint)
+CREATE OR REPLACE FUNCTION keyturn.reconcile(why text, keep boolean, heard bigint DEFAULT NULL::bigint, OUT done boolean, OUT keys bigint)
  RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -865,30 +876,34 @@ CREATE OR REPLACE FUNCTION keyturn.reconcile(why text, keep boolean, unless_sinc
 AS $function$
     DECLARE
       instant timestamptz := keyturn.begin_change();
+      next_number bigint;
     BEGIN
-      keys := 0; sessions := 0; codes := 0;
-      done := unless_since IS NULL OR keyturn.is_restored()
-        OR NOT EXISTS (SELECT FROM keyturn.incarnation WHERE since > unless_since);
+      keys := 0;
+      -- By numbers, not by clocks: the copy may lie on a machine whose clock is behind.
+      done := heard IS NULL OR keyturn.is_restored() OR NOT EXISTS (SELECT FROM keyturn.incarnation WHERE number > heard);
       IF NOT done THEN RETURN; END IF;
+      next_number := 1 + greatest(heard, coalesce(
+        (SELECT number FROM keyturn.incarnation),
+        -- The row was left out of the dump.
+        (SELECT max(incarnation) FROM (SELECT incarnation FROM keyturn.sessions UNION ALL SELECT incarnation FROM keyturn.one_time_codes) every),
+        0));
       IF NOT keep THEN
-        -- What was revoked, ended or spent after the copy was made is not known here.
+        -- What was revoked, ended or spent after the copy was made is not known here. Sessions and codes are over by lives_from.
         UPDATE keyturn.signing_keys SET revoked_at = instant, revocation_reason = why
           WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > instant);
         GET DIAGNOSTICS keys = ROW_COUNT;
-        UPDATE keyturn.sessions SET ended_at = instant, end_reason = 'restored' WHERE ended_at IS NULL;
-        GET DIAGNOSTICS sessions = ROW_COUNT;
-        UPDATE keyturn.one_time_codes SET redeemed_at = instant WHERE redeemed_at IS NULL;
-        GET DIAGNOSTICS codes = ROW_COUNT;
       END IF;
-      INSERT INTO keyturn.incarnation AS i (written_by, since, reason, kept) VALUES (pg_current_xact_id(), instant, why, keep)
+      INSERT INTO keyturn.incarnation AS i (written_by, number, lives_from, since, reason, kept)
+        VALUES (pg_current_xact_id(), next_number, CASE WHEN keep THEN 1 ELSE next_number END, instant, why, keep)
         ON CONFLICT ON CONSTRAINT pk_incarnation
-        DO UPDATE SET written_by = excluded.written_by, since = excluded.since, reason = excluded.reason, kept = excluded.kept;
+        DO UPDATE SET written_by = excluded.written_by, number = excluded.number, since = excluded.since, reason = excluded.reason,
+          kept = excluded.kept, lives_from = greatest(i.lives_from, excluded.lives_from);
       IF keyturn.is_restored() THEN
         RAISE EXCEPTION 'reconcile outside of any savepoint' USING ERRCODE = 'invalid_transaction_state';
       END IF;
     END $function$;
-COMMENT ON FUNCTION keyturn.reconcile(text,boolean,timestamp with time zone) IS 'After an older copy of the database was restored: revokes every key that lives, ends every session, voids every code, and says so in history; keep: only the last, where it is known that nothing was lost. A server makes new keys at once. With unless_since nothing is done when that was reconciled since.';
-GRANT EXECUTE ON FUNCTION keyturn.reconcile(text,boolean,timestamp with time zone) TO keyturn_app;
+COMMENT ON FUNCTION keyturn.reconcile(text,boolean,bigint) IS 'After an older copy of the database was restored: revokes every key that lives, ends every session and voids every code by one row, and says so in history; keep: only the last, where it is known that nothing was lost. A server makes new keys at once. heard: the incarnation that the caller knew; nothing is done when this is a later one.';
+GRANT EXECUTE ON FUNCTION keyturn.reconcile(text,boolean,bigint) TO keyturn_app;
 
 -- ## function keyturn.record_account_change()
 CREATE OR REPLACE FUNCTION keyturn.record_account_change()
@@ -1252,20 +1267,26 @@ COMMENT ON COLUMN keyturn.current_change.instant IS 'keyturn.clock(), read once 
 CREATE TABLE keyturn.incarnation (
   only_row boolean NOT NULL DEFAULT true,
   written_by xid8 NOT NULL,
+  number bigint NOT NULL,
+  lives_from bigint NOT NULL,
   since timestamp with time zone NOT NULL,
   reason text NOT NULL,
   kept boolean NOT NULL,
+  CONSTRAINT ck_incarnation_lives_from CHECK (((lives_from >= 1) AND (lives_from <= number))),
   CONSTRAINT ck_incarnation_only_row CHECK (only_row),
   CONSTRAINT pk_incarnation PRIMARY KEY (only_row)
 );
 COMMENT ON TABLE keyturn.incarnation IS 'One row that says by which transaction it was written. A copy of it, as pg_restore makes, was written by another: so the database knows that it was restored from a dump. See is_restored() and reconcile().';
 COMMENT ON COLUMN keyturn.incarnation.only_row IS 'Always true: there is one row.';
 COMMENT ON COLUMN keyturn.incarnation.written_by IS 'The transaction that wrote the row: the same as its xmin, unless it is a copy.';
+COMMENT ON COLUMN keyturn.incarnation.number IS 'Rises with every reconciliation, above whatever a server that asked for it knew.';
+COMMENT ON COLUMN keyturn.incarnation.lives_from IS 'Sessions and codes of a lower number are over: one row ends any number of them.';
 COMMENT ON COLUMN keyturn.incarnation.since IS 'When the database was made, or reconciled last.';
 COMMENT ON COLUMN keyturn.incarnation.reason IS 'Why it was reconciled last.';
 COMMENT ON COLUMN keyturn.incarnation.kept IS 'Whether keys and sessions were kept then.';
 CREATE TRIGGER tr_10_lock BEFORE INSERT OR UPDATE ON keyturn.incarnation FOR EACH STATEMENT EXECUTE FUNCTION keyturn.take_change_lock();
 CREATE TRIGGER tr_50_record AFTER INSERT OR UPDATE ON keyturn.incarnation FOR EACH ROW EXECUTE FUNCTION keyturn.record_reconciliation();
+GRANT SELECT (lives_from) ON keyturn.incarnation TO keyturn_app;
 
 -- ## table keyturn.login_events
 CREATE TABLE keyturn.login_events (
@@ -1332,6 +1353,7 @@ CREATE TABLE keyturn.one_time_codes (
   created_at timestamp with time zone NOT NULL DEFAULT keyturn.clock(),
   expires_at timestamp with time zone NOT NULL,
   redeemed_at timestamp with time zone,
+  incarnation bigint NOT NULL DEFAULT keyturn.incarnation_number(),
   CONSTRAINT ck_one_time_codes_expires CHECK ((expires_at > created_at)),
   CONSTRAINT ck_one_time_codes_hash CHECK ((octet_length(code_hash) = 32)),
   CONSTRAINT ck_one_time_codes_purpose CHECK ((purpose = ANY (ARRAY['setup'::text, 'invitation'::text, 'reset'::text]))),
@@ -1346,8 +1368,10 @@ COMMENT ON COLUMN keyturn.one_time_codes.user_id IS 'Whose password it sets. Nul
 COMMENT ON COLUMN keyturn.one_time_codes.created_at IS 'When it was made.';
 COMMENT ON COLUMN keyturn.one_time_codes.expires_at IS 'Works until then, exclusive.';
 COMMENT ON COLUMN keyturn.one_time_codes.redeemed_at IS 'When it was used, or made worthless by a newer one.';
+COMMENT ON COLUMN keyturn.one_time_codes.incarnation IS 'Number of the incarnation it was made in. Below incarnation.lives_from it is void.';
 CREATE INDEX ix_one_time_codes_user_id ON keyturn.one_time_codes USING btree (user_id);
 COMMENT ON INDEX keyturn.ix_one_time_codes_user_id IS 'A user''s codes; serves the foreign key.';
+CREATE TRIGGER tr_15_keep_incarnation BEFORE UPDATE OF incarnation ON keyturn.one_time_codes FOR EACH STATEMENT EXECUTE FUNCTION keyturn.refuse_change('a code stays of the incarnation it was made in');
 GRANT DELETE, SELECT ON keyturn.one_time_codes TO keyturn_app;
 GRANT INSERT (code_hash, purpose, user_id, expires_at) ON keyturn.one_time_codes TO keyturn_app;
 GRANT UPDATE (redeemed_at) ON keyturn.one_time_codes TO keyturn_app;
@@ -1407,7 +1431,8 @@ CREATE TABLE keyturn.sessions (
   refresh_generation integer NOT NULL DEFAULT 0,
   user_agent text,
   address inet,
-  CONSTRAINT ck_sessions_end_reason CHECK ((end_reason = ANY (ARRAY['logout'::text, 'logout_all'::text, 'administrator'::text, 'password_changed'::text, 'password_reset'::text, 'disabled'::text, 'refresh_token_reused'::text, 'restored'::text, 'by_hand'::text]))),
+  incarnation bigint NOT NULL DEFAULT keyturn.incarnation_number(),
+  CONSTRAINT ck_sessions_end_reason CHECK ((end_reason = ANY (ARRAY['logout'::text, 'logout_all'::text, 'administrator'::text, 'password_changed'::text, 'password_reset'::text, 'disabled'::text, 'refresh_token_reused'::text, 'by_hand'::text]))),
   CONSTRAINT ck_sessions_ended CHECK (((ended_at IS NULL) = (end_reason IS NULL))),
   CONSTRAINT ck_sessions_limits CHECK (((created_at <= refreshed_at) AND (idle_expires_at <= expires_at))),
   CONSTRAINT ck_sessions_refresh CHECK (((octet_length(refresh_hash) = 32) AND (refresh_generation >= 0))),
@@ -1429,6 +1454,7 @@ COMMENT ON COLUMN keyturn.sessions.refresh_hash IS 'SHA-256 of the one refresh t
 COMMENT ON COLUMN keyturn.sessions.refresh_generation IS 'How many refresh tokens came before it. Earlier ones are recognised by derivation.';
 COMMENT ON COLUMN keyturn.sessions.user_agent IS 'What the client called itself at login.';
 COMMENT ON COLUMN keyturn.sessions.address IS 'Where the login came from.';
+COMMENT ON COLUMN keyturn.sessions.incarnation IS 'Number of the incarnation it began in. Below incarnation.lives_from it is over.';
 CREATE INDEX ix_sessions_ended_at ON keyturn.sessions USING btree (ended_at) WHERE (ended_at IS NOT NULL);
 COMMENT ON INDEX keyturn.ix_sessions_ended_at IS 'Finds those whose rows may go before their limit.';
 CREATE INDEX ix_sessions_ended_in ON keyturn.sessions USING btree (ended_in) WHERE (ended_in IS NOT NULL);
@@ -1438,6 +1464,7 @@ COMMENT ON INDEX keyturn.ix_sessions_expires_at IS 'Finds those whose rows may g
 CREATE INDEX ix_sessions_user_id ON keyturn.sessions USING btree (user_id, created_at);
 COMMENT ON INDEX keyturn.ix_sessions_user_id IS 'A user''s sessions; serves the foreign key.';
 CREATE TRIGGER tr_10_lock BEFORE UPDATE OF ended_at ON keyturn.sessions FOR EACH STATEMENT EXECUTE FUNCTION keyturn.take_change_lock();
+CREATE TRIGGER tr_15_keep_incarnation BEFORE UPDATE OF incarnation ON keyturn.sessions FOR EACH STATEMENT EXECUTE FUNCTION keyturn.refuse_change('a session stays of the incarnation it began in');
 CREATE TRIGGER tr_20_guard BEFORE UPDATE ON keyturn.sessions FOR EACH ROW EXECUTE FUNCTION keyturn.guard_session();
 CREATE TRIGGER tr_20_guard_delete BEFORE DELETE ON keyturn.sessions FOR EACH ROW EXECUTE FUNCTION keyturn.guard_session_delete();
 CREATE TRIGGER tr_30_no_truncate BEFORE TRUNCATE ON keyturn.sessions FOR EACH STATEMENT EXECUTE FUNCTION keyturn.refuse_change('end sessions instead, so that every server hears of it');

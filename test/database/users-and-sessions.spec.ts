@@ -226,6 +226,7 @@ describe('news', () => {
     readonly rewound: boolean;
     readonly missed: boolean;
     readonly restored: boolean;
+    readonly incarnation: string;
   }
   const news = async (since = 0, hash = '', seen: string | null = null): Promise<News> =>
     only(await app.query<News>('SELECT * FROM keyturn.news($1, $2, $3)', [since, hash, seen]));
@@ -243,6 +244,7 @@ describe('news', () => {
       rewound: false,
       missed: false,
       restored: false,
+      incarnation: '1',
     });
   });
 

@@ -4,6 +4,7 @@ import { DataSource, type EntityManager } from 'typeorm';
 import { KeyturnError } from '../../common/errors.js';
 import { Tally } from '../../common/tally.js';
 import { inChange } from '../../database/change.js';
+import { OF_THIS_INCARNATION } from '../../database/incarnation.js';
 import { asKeyturnError } from '../../database/unavailable.js';
 import { setPassword } from '../../users/user-changes.js';
 import { UsersService } from '../../users/users.service.js';
@@ -137,7 +138,8 @@ export class OneTimeCodes {
         { purpose: Purpose; user_id: string | null; username: string | null }[]
       >(
         `SELECT c.purpose, c.user_id, u.username FROM keyturn.one_time_codes c LEFT JOIN keyturn.users u ON u.id = c.user_id
-         WHERE c.code_hash = $1 AND c.redeemed_at IS NULL AND c.expires_at > keyturn.clock() AND u.disabled_at IS NULL`,
+         WHERE c.code_hash = $1 AND c.redeemed_at IS NULL AND c.expires_at > keyturn.clock() AND c.${OF_THIS_INCARNATION}
+           AND u.disabled_at IS NULL`,
         [hashOfCode(code)],
       );
       if (!row || !purposes.includes(row.purpose) || (row.purpose === 'setup' && (await this.users.hasAdministrator())))
@@ -153,7 +155,7 @@ export class OneTimeCodes {
 async function spend(manager: EntityManager, code: string): Promise<void> {
   const [, spent] = await manager.query<[unknown, number]>(
     `UPDATE keyturn.one_time_codes SET redeemed_at = keyturn.clock()
-     WHERE code_hash = $1 AND redeemed_at IS NULL AND expires_at > keyturn.clock()`,
+     WHERE code_hash = $1 AND redeemed_at IS NULL AND expires_at > keyturn.clock() AND ${OF_THIS_INCARNATION}`,
     [hashOfCode(code)],
   );
   if (spent !== 1) throw noSuchCode();

@@ -3,6 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
 import { CONFIG, type Config } from '../../config/config.js';
 import { DatabaseClock } from '../../database/database-clock.js';
+import { OF_THIS_INCARNATION } from '../../database/incarnation.js';
 import { asKeyturnError } from '../../database/unavailable.js';
 import { ATTEMPT_COLUMNS, attemptValues, type Attempt } from '../login-history/attempt.js';
 import { firstRefreshToken, hashOf, type RefreshToken } from './refresh-token.js';
@@ -21,7 +22,7 @@ export interface Session {
   readonly createdAt: number;
   readonly idleExpiresAt: number;
   readonly expiresAt: number;
-  /** Ended, or its user disabled. */
+  /** Ended, or of an older copy of the database, or its user disabled. */
   readonly over: boolean;
 }
 
@@ -58,7 +59,7 @@ interface Row {
 
 const columns = (s: string, u: string): string => `
   ${s}.id, ${s}.user_id, ${u}.username, ${u}.roles, ${u}.ver, ${s}.created_at, ${s}.refreshed_at, ${s}.idle_expires_at, ${s}.expires_at,
-  (${s}.ended_at IS NOT NULL OR ${u}.disabled_at IS NOT NULL) AS over, ${s}.refresh_generation, ${s}.refresh_hash,
+  (${s}.ended_at IS NOT NULL OR ${u}.disabled_at IS NOT NULL OR (${s}.${OF_THIS_INCARNATION}) IS NOT TRUE) AS over, ${s}.refresh_generation, ${s}.refresh_hash,
   keyturn.clock() AS now, keyturn.key_generation() AS key_generation`;
 
 const fromRow = (row: Row): SessionAtHand => ({
@@ -135,6 +136,7 @@ export class SessionStore {
        FROM u
        WHERE s.id = $1 AND s.refresh_generation = $2 AND s.refresh_hash = $3 AND u.id = s.user_id
          AND s.ended_at IS NULL AND keyturn.clock() < s.idle_expires_at AND keyturn.clock() < s.expires_at
+         AND s.${OF_THIS_INCARNATION}
        RETURNING ${columns('s', 'u')}`,
       [
         token.sessionId,

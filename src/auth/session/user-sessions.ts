@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
+import { OF_THIS_INCARNATION } from '../../database/incarnation.js';
 import { asKeyturnError } from '../../database/unavailable.js';
 import { SessionMemory } from './session-memory.js';
 import type { OwnEndReason } from './session-store.js';
@@ -10,7 +11,7 @@ const SHOWN = 1_000;
 /** `password_reset` is in history by the reset itself. */
 type EndReason = OwnEndReason | 'administrator' | 'password_reset';
 
-const LIVE = 'ended_at IS NULL AND keyturn.clock() < idle_expires_at AND keyturn.clock() < expires_at';
+const LIVE = `ended_at IS NULL AND keyturn.clock() < idle_expires_at AND keyturn.clock() < expires_at AND ${OF_THIS_INCARNATION}`;
 
 /** Columns of an end. Who names `ended_at` takes the lock of every change: an end that goes into history must, no other may. */
 const endColumns = (reason: EndReason): string =>
