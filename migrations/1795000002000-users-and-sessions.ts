@@ -164,7 +164,7 @@ const SESSIONS = `
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$
     BEGIN
-      IF coalesce(OLD.ended_at, OLD.expires_at) > keyturn.clock() - interval '24 hours'
+      IF least(OLD.ended_at, OLD.expires_at) > keyturn.clock() - interval '24 hours'
          AND EXISTS (SELECT FROM keyturn.users WHERE id = OLD.user_id) THEN
         RAISE EXCEPTION 'end session % instead: its row may go a day after it is over, when every server has heard of it', OLD.id
           USING ERRCODE = 'insufficient_privilege';

@@ -463,7 +463,7 @@ CREATE OR REPLACE FUNCTION keyturn.guard_session_delete()
  SET search_path TO 'pg_catalog', 'pg_temp'
 AS $function$
     BEGIN
-      IF coalesce(OLD.ended_at, OLD.expires_at) > keyturn.clock() - interval '24 hours'
+      IF least(OLD.ended_at, OLD.expires_at) > keyturn.clock() - interval '24 hours'
          AND EXISTS (SELECT FROM keyturn.users WHERE id = OLD.user_id) THEN
         RAISE EXCEPTION 'end session % instead: its row may go a day after it is over, when every server has heard of it', OLD.id
           USING ERRCODE = 'insufficient_privilege';

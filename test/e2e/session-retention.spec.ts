@@ -48,3 +48,18 @@ it('rows of sessions and codes go when their time was over for so long, and not 
   expect(await rows()).toEqual([]);
   expect(server.log.filter((line) => line.startsWith('error'))).toEqual([]);
 });
+
+it('a session that is ended long after it was over goes with the others, and keeps none of them', async () => {
+  const expired = await server.login('anna');
+  await database.moveClock(40 * day);
+  await server.login('anna');
+  const { access_token: token } = await server.login('anna');
+  expect(await rows()).toHaveLength(3);
+  await server.ask('/auth/logout-all', { method: 'POST', token });
+
+  await server.app.get(SessionRetention).everyDay();
+
+  expect(await rows()).toHaveLength(2);
+  expect(await server.refresh(expired.refresh_token)).toMatchObject({ status: 400 });
+  expect(server.log.filter((line) => line.startsWith('error'))).toEqual([]);
+});
