@@ -103,8 +103,20 @@ describe('foldHistory', () => {
     expect([keys.size, users.size]).toEqual([1, 0]);
   });
 
-  it('takes an event that changes no fact', () => {
+  it('takes a new name and a new password, which are no facts of history', () => {
     expect(folded(chain({ event: 'user_renamed', subject: anna, old: {}, new: {} })).users).toEqual(new Map());
+  });
+
+  it.each<[string, Event]>([
+    ['a revocation that revokes nothing', { event: 'revoked', version: 1 }],
+    ['a revocation of something else', { event: 'revoked', version: 1, old: { lead: '01:00:00' }, new: {} }],
+    ['an event that leaves all as it was', { event: 'scheduled', version: 1, old: { lead: null }, new: {} }],
+  ])('refuses %s', (_, hollow) => {
+    expect(foldHistory(chain(published, hollow))).toEqual({
+      problem: `row 2 says ${hollow.event} of signing key 1, but changes nothing of it`,
+      seq: 2,
+      version: 1,
+    });
   });
 
   it.each<[string, number, (rows: ChainRow[]) => (ChainRow | undefined)[]]>([

@@ -92,6 +92,7 @@ function change<Id>(all: Map<Id, Facts>, id: Id, name: string, entry: HistoryEnt
   const before = all.get(id) ?? {};
   const was = entry.old ?? {};
   const becomes = entry.new ?? {};
+  if (isHollow(entry)) return `says ${entry.event} of ${name}, but changes nothing of it`;
   for (const member of Object.keys({ ...was, ...becomes }).toSorted()) {
     if (!isDeepStrictEqual(was[member] ?? null, before[member] ?? null)) {
       return `says that ${member} of ${name} was ${said(was[member])}, but the rows before it say ${said(before[member])}`;
@@ -103,6 +104,14 @@ function change<Id>(all: Map<Id, Facts>, id: Id, name: string, entry: HistoryEnt
   else all.delete(id);
   return undefined;
 }
+
+/** What a user is called and logs in with is not in history: only that it was changed. */
+const CHANGES_UNSEEN: ReadonlySet<string> = new Set(['user_renamed', 'user_password_changed']);
+
+/** Does it change nothing, or not what it is named for? No trigger of ours writes such an event. */
+const isHollow = ({ event, old, new: becomes }: HistoryEntry): boolean =>
+  (['revoked', 'superseded'].includes(event) && (becomes?.['revoked_at'] ?? null) === null) ||
+  (!CHANGES_UNSEEN.has(event) && isDeepStrictEqual(withoutNulls(old ?? {}), withoutNulls(becomes ?? {})));
 
 function difference(name: string, history: Facts | undefined, today: Facts | undefined): string | undefined {
   if (!today) return `${name} is gone, but history does not say so`;

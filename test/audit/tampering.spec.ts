@@ -285,6 +285,55 @@ describe('history', () => {
     await behindTheTriggers(superuser, sql);
     expect(await whole()).toEqual([true, true]);
   });
+
+  // Here and below: docs/dba.md says under "What cannot be found" that this is so.
+  describe('appended to by somebody who need edit nothing', () => {
+    const lastEvent = async (): Promise<object | undefined> => (await history(app)).at(-1)?.said;
+    const asTheServer = { event: 'user_roles_changed', session_user: 'keyturn_app', new: { roles: ['admin'], ver: 5 } };
+
+    it('cannot tell a superuser who takes the name of the server from the server', async () => {
+      await superuser.query('BEGIN');
+      await superuser.query(
+        `SET LOCAL SESSION AUTHORIZATION keyturn_app; SET LOCAL application_name = 'keyturn server'`,
+      );
+      await superuser.query(`SELECT set_config('keyturn.actor', $1, true)`, [story.anna]);
+      await superuser.query(`UPDATE keyturn.users SET roles = '{admin}' WHERE id = $1`, [story.bob]);
+      await superuser.query('COMMIT');
+      expect(await lastEvent()).toMatchObject({
+        ...asTheServer,
+        actor: story.anna,
+        application_name: 'keyturn server',
+      });
+      await storeCheckpoint(app, story);
+      expect(await whole()).toEqual([true, true]);
+    });
+
+    it('cannot tell an edit with an event of its own, past the triggers, from one that they wrote; the next checkpoint is signed over it', async () => {
+      await behindTheTriggers(
+        superuser,
+        `UPDATE keyturn.users SET roles = '{admin}', ver = 5 WHERE username = 'Bob';
+         ${append(6, '"ver": 1', '"ver": 4')}
+         ${rewriteRow(9, '"ver": 2', '"ver": 5')}`,
+      );
+      expect(await lastEvent()).toMatchObject({ ...asTheServer, actor: story.anna });
+      await storeCheckpoint(app, story);
+      expect(await whole()).toEqual([true, true]);
+    });
+
+    it('is told from what it was by a copy that was kept elsewhere: what came after is what to ask about', async () => {
+      const kept = await storeCheckpoint(app, story);
+      await behindTheTriggers(
+        superuser,
+        `UPDATE keyturn.users SET roles = '{admin}', ver = 5 WHERE username = 'Bob';
+         ${append(6, '"ver": 1', '"ver": 4')}
+         ${rewriteRow(9, '"ver": 2', '"ver": 5')}`,
+      );
+      expect([kept.seq, (await history(app)).slice(kept.seq).map((row) => row.said.event)]).toEqual([
+        8,
+        ['user_roles_changed'],
+      ]);
+    });
+  });
 });
 
 describe('history, by somebody who changes the tables themselves', () => {
@@ -331,6 +380,36 @@ describe('history, by somebody who changes the tables themselves', () => {
     await owner.query('ALTER TABLE keyturn.users DISABLE TRIGGER USER');
     await owner.query(`UPDATE keyturn.users SET roles = '{admin}' WHERE username = 'Bob'`);
     expect(await places()).toEqual([{ userId: story.bob }, { userId: story.bob }]);
+  });
+
+  /** Writes events as a trigger would: from a trigger, but of a table of the owner's own. */
+  const forge = (...calls: readonly string[]): string => `
+    CREATE TABLE keyturn.helper (id integer);
+    CREATE FUNCTION keyturn.forge() RETURNS trigger LANGUAGE plpgsql
+      AS $$ BEGIN ${calls.map((call) => `PERFORM keyturn.append_history(${call});`).join(' ')} RETURN NULL; END $$;
+    CREATE TRIGGER forge AFTER INSERT ON keyturn.helper FOR EACH ROW EXECUTE FUNCTION keyturn.forge();
+    INSERT INTO keyturn.helper VALUES (1);
+    DROP TABLE keyturn.helper;
+    DROP FUNCTION keyturn.forge()`;
+
+  it.each(['NULL', `'{}'`])('names the row that says a key was revoked which never was: %s', async (nothing) => {
+    await owner.query(forge(`'revoked', 1, '${story.kid}', NULL, 'leaked', ${nothing}, ${nothing}`));
+    expect(await places()).toEqual([
+      { seq: 9, version: 1 },
+      { seq: 9, version: 1 },
+    ]);
+  });
+
+  it('cannot tell events of the owner that undo each other from those of our triggers', async () => {
+    const roles = (before: string, after: string): string =>
+      `'user_roles_changed', NULL, NULL, '${story.bob}', NULL, '{"roles": ${before}}', '{"roles": ${after}}'`;
+    await owner.query(forge(roles('[]', '["admin"]'), roles('["admin"]', '[]')));
+    await storeCheckpoint(app, story);
+    expect((await history(app)).slice(-2).map((row) => row.said.event)).toEqual([
+      'user_roles_changed',
+      'user_roles_changed',
+    ]);
+    expect(await whole()).toEqual([true, true]);
   });
 
   it('is read from the tables by whoever need not believe the views', async () => {

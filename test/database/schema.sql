@@ -69,7 +69,7 @@ BEGIN ATOMIC
          END))
    ORDER BY log.seq;
 END;
-COMMENT ON FUNCTION audit.actions_by(text) IS 'What did a person do? By username, or by id where the person was erased. As the application claims: database_user is proven.';
+COMMENT ON FUNCTION audit.actions_by(text) IS 'What did a person do? By username, or by id where the person was erased. As the application claims: database_user is what Postgres knew.';
 GRANT EXECUTE ON FUNCTION audit.actions_by(text) TO keyturn_app;
 GRANT EXECUTE ON FUNCTION audit.actions_by(text) TO keyturn_auditor;
 
@@ -216,7 +216,7 @@ AS $function$
 
       -- Each event begins where the one before it ended, and the last one ends where keys and users are today.
       WITH event AS (
-        SELECT seq, version, subject AS id, coalesce('signing key ' || version, 'user ' || subject) AS thing,
+        SELECT seq, version, subject AS id, coalesce('signing key ' || version, 'user ' || subject) AS thing, event AS name,
           coalesce(nullif(said -> 'old', 'null'), '{}') AS old, coalesce(nullif(said -> 'new', 'null'), '{}') AS new
         FROM (SELECT seq, version, subject, event, entry::jsonb AS said FROM audit.chain OFFSET 0) parsed
         WHERE version IS NOT NULL AND event NOT IN ('resealed', 'restored')
@@ -246,6 +246,11 @@ AS $function$
           SELECT seq, version, id, member,
             format('row %s says that %s of %s was %s, but the rows before it say %s', seq, member, thing, was, before) AS words
           FROM change WHERE was <> before
+          UNION ALL
+          SELECT seq, version, id, '', format('row %s says %s of %s, but changes nothing of it', seq, name, thing)
+          FROM event
+          WHERE name NOT IN ('user_renamed', 'user_password_changed') AND jsonb_strip_nulls(old) = jsonb_strip_nulls(new)
+            OR name IN ('revoked', 'superseded') AND new ->> 'revoked_at' IS NULL
           UNION ALL
           SELECT NULL, coalesce(outcome.version, today.version), coalesce(outcome.id, today.id), member,
             CASE
@@ -1995,7 +2000,7 @@ COMMENT ON COLUMN audit.user_history.what IS 'What happened, in words.';
 COMMENT ON COLUMN audit.user_history.who IS 'The user who did it, as the application claims; without one, the database user and application.';
 COMMENT ON COLUMN audit.user_history.reason IS 'Why, as given.';
 COMMENT ON COLUMN audit.user_history.request_id IS 'The request that asked for it, to find it in the server''s log.';
-COMMENT ON COLUMN audit.user_history.database_user IS 'The database user whose session it was: proven, not claimed.';
+COMMENT ON COLUMN audit.user_history.database_user IS 'The database user whose session it was, as Postgres knew it, not as anybody claims.';
 COMMENT ON COLUMN audit.user_history.client_address IS 'From where that session was connected.';
 COMMENT ON COLUMN audit.user_history.application IS 'What that session called itself.';
 COMMENT ON COLUMN audit.user_history.event IS 'The event''s stable name.';
