@@ -31,15 +31,18 @@ const VIEWS = `
         WHEN 'imported' THEN 'imported' || CASE WHEN entry.new ->> 'signs' = 'false' THEN ', to verify only' ELSE '' END
         WHEN 'scheduled' THEN
           CASE WHEN entry.new ? 'activates_at' THEN 'takeover moved to ' || to_char((entry.new ->> 'activates_at')::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')
-               WHEN entry.new ->> 'retires_at' IS NULL THEN 'signs on until a successor is due'
-               ELSE 'signs until ' || to_char((entry.new ->> 'retires_at')::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"') END
+               WHEN entry.new ? 'retires_at' THEN coalesce('signs until ' || to_char((entry.new ->> 'retires_at')::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'), 'signs on until a successor is due')
+               WHEN entry.new ? 'expires_at' THEN 'verifies until ' || coalesce(to_char((entry.new ->> 'expires_at')::timestamptz AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'), 'some time after it stops to sign')
+               ELSE 'changed' END
         WHEN 'taken_over_early' THEN 'took over early'
         WHEN 'taken_over_forced' THEN 'took over by force, before its lead was over'
         WHEN 'taken_over_by_emergency' THEN 'took over in an emergency'
         WHEN 'superseded' THEN 'superseded'
         WHEN 'revoked' THEN 'revoked'
         WHEN 'private_half_destroyed' THEN 'private half destroyed'
-        WHEN 'resealed' THEN 'sealed again under key-encryption key ' || (entry.new ->> 'kek_id')
+        WHEN 'resealed' THEN
+          CASE WHEN entry.old ->> 'kek_id' = entry.new ->> 'kek_id' THEN 'sealed half replaced, under the same key-encryption key'
+               ELSE 'sealed again under key-encryption key ' || (entry.new ->> 'kek_id') END
         ELSE log.event
       END AS what,
       coalesce(actor.username, 'user ' || log.actor, entry.database_user || ' (' || entry.application || ')') AS who,
@@ -52,7 +55,7 @@ const VIEWS = `
     FROM keyturn.audit_log log
     CROSS JOIN LATERAL (
       SELECT j ->> 'kid' AS kid, j ->> 'reason' AS reason, j ->> 'request_id' AS request_id, j ->> 'session_user' AS database_user,
-        (j ->> 'client_addr')::inet AS client_address, j ->> 'application_name' AS application, j -> 'new' AS new
+        (j ->> 'client_addr')::inet AS client_address, j ->> 'application_name' AS application, j -> 'old' AS old, j -> 'new' AS new
       FROM (SELECT log.entry::jsonb AS j) parsed
     ) entry
     LEFT JOIN keyturn.users actor ON actor.id = log.actor
@@ -67,7 +70,7 @@ const VIEWS = `
   COMMENT ON COLUMN audit.key_history.who IS 'The user who did it, as the application claims; without one, the database user and application.';
   COMMENT ON COLUMN audit.key_history.reason IS 'Why, as given.';
   COMMENT ON COLUMN audit.key_history.request_id IS 'The request that asked for it, to find it in the server''s log.';
-  COMMENT ON COLUMN audit.key_history.database_user IS 'The database user whose session it was: proven, not claimed.';
+  COMMENT ON COLUMN audit.key_history.database_user IS 'The database user whose session it was, as Postgres knew it, not as anybody claims.';
   COMMENT ON COLUMN audit.key_history.client_address IS 'From where that session was connected.';
   COMMENT ON COLUMN audit.key_history.application IS 'What that session called itself.';
   COMMENT ON COLUMN audit.key_history.event IS 'The event''s stable name.';

@@ -78,6 +78,35 @@ describe('audit.keys_valid_at', () => {
   });
 });
 
+describe('audit.key_history', () => {
+  /** The newest event in words, after this statement of the owner. */
+  async function saidOf(sql: string): Promise<unknown> {
+    await owner.query(sql);
+    return (await ask('SELECT what FROM audit.key_history ORDER BY seq DESC LIMIT 1'))[0];
+  }
+
+  it('says of an event that moves only the end of a key until when it verifies', async () => {
+    await twoKeys();
+    const words = await saidOf(
+      `UPDATE keyturn.signing_keys SET expires_at = expires_at + interval '1 day' WHERE version = 1`,
+    );
+    const until = (await allKeys(app))[0]?.expires_at?.toISOString().replace('T', ' ').slice(0, 16);
+    expect(words).toEqual({ what: `verifies until ${until} UTC` });
+  });
+
+  it('says that a sealed half was replaced where it lies under the same key-encryption key', async () => {
+    await twoKeys();
+    const sealed = `UPDATE keyturn.signing_key_secrets SET`;
+    expect([
+      await saidOf(`${sealed} sealed = sealed WHERE version = 1`),
+      await saidOf(`${sealed} kek_id = 'another' WHERE version = 1`),
+    ]).toEqual([
+      { what: 'sealed half replaced, under the same key-encryption key' },
+      { what: 'sealed again under key-encryption key another' },
+    ]);
+  });
+});
+
 describe('audit.key_for', () => {
   const keyFor = (version: number, instant: number) =>
     ask('SELECT good, state FROM audit.key_for((SELECT kid FROM audit.signing_keys WHERE version = $1), $2)', [

@@ -1704,8 +1704,9 @@ CREATE VIEW audit.key_history AS
             WHEN 'scheduled'::text THEN
             CASE
                 WHEN (entry.new ? 'activates_at'::text) THEN ('takeover moved to '::text || to_char((((entry.new ->> 'activates_at'::text))::timestamp with time zone AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD HH24:MI "UTC"'::text))
-                WHEN ((entry.new ->> 'retires_at'::text) IS NULL) THEN 'signs on until a successor is due'::text
-                ELSE ('signs until '::text || to_char((((entry.new ->> 'retires_at'::text))::timestamp with time zone AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD HH24:MI "UTC"'::text))
+                WHEN (entry.new ? 'retires_at'::text) THEN COALESCE(('signs until '::text || to_char((((entry.new ->> 'retires_at'::text))::timestamp with time zone AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD HH24:MI "UTC"'::text)), 'signs on until a successor is due'::text)
+                WHEN (entry.new ? 'expires_at'::text) THEN ('verifies until '::text || COALESCE(to_char((((entry.new ->> 'expires_at'::text))::timestamp with time zone AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD HH24:MI "UTC"'::text), 'some time after it stops to sign'::text))
+                ELSE 'changed'::text
             END
             WHEN 'taken_over_early'::text THEN 'took over early'::text
             WHEN 'taken_over_forced'::text THEN 'took over by force, before its lead was over'::text
@@ -1713,7 +1714,11 @@ CREATE VIEW audit.key_history AS
             WHEN 'superseded'::text THEN 'superseded'::text
             WHEN 'revoked'::text THEN 'revoked'::text
             WHEN 'private_half_destroyed'::text THEN 'private half destroyed'::text
-            WHEN 'resealed'::text THEN ('sealed again under key-encryption key '::text || (entry.new ->> 'kek_id'::text))
+            WHEN 'resealed'::text THEN
+            CASE
+                WHEN ((entry.old ->> 'kek_id'::text) = (entry.new ->> 'kek_id'::text)) THEN 'sealed half replaced, under the same key-encryption key'::text
+                ELSE ('sealed again under key-encryption key '::text || (entry.new ->> 'kek_id'::text))
+            END
             ELSE log.event
         END AS what,
     COALESCE(actor.username, ('user '::text || log.actor), (((entry.database_user || ' ('::text) || entry.application) || ')'::text)) AS who,
@@ -1730,6 +1735,7 @@ CREATE VIEW audit.key_history AS
             (parsed.j ->> 'session_user'::text) AS database_user,
             ((parsed.j ->> 'client_addr'::text))::inet AS client_address,
             (parsed.j ->> 'application_name'::text) AS application,
+            (parsed.j -> 'old'::text) AS old,
             (parsed.j -> 'new'::text) AS new
            FROM ( SELECT (log.entry)::jsonb AS j) parsed) entry)
      LEFT JOIN keyturn.users actor ON ((actor.id = log.actor)))
@@ -1744,7 +1750,7 @@ COMMENT ON COLUMN audit.key_history.what IS 'What happened, in words.';
 COMMENT ON COLUMN audit.key_history.who IS 'The user who did it, as the application claims; without one, the database user and application.';
 COMMENT ON COLUMN audit.key_history.reason IS 'Why, as given.';
 COMMENT ON COLUMN audit.key_history.request_id IS 'The request that asked for it, to find it in the server''s log.';
-COMMENT ON COLUMN audit.key_history.database_user IS 'The database user whose session it was: proven, not claimed.';
+COMMENT ON COLUMN audit.key_history.database_user IS 'The database user whose session it was, as Postgres knew it, not as anybody claims.';
 COMMENT ON COLUMN audit.key_history.client_address IS 'From where that session was connected.';
 COMMENT ON COLUMN audit.key_history.application IS 'What that session called itself.';
 COMMENT ON COLUMN audit.key_history.event IS 'The event''s stable name.';
