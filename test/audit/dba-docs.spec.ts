@@ -27,6 +27,14 @@ const statements = blocks
   .filter((block) => block.language === 'sql')
   .map(({ info: [who, ...rest], text }) => ({ who: role.parse(who), refused: rest.includes('refused'), text }));
 
+/** How the blocks that this spec does not run begin, and which specs run what they say: these words are in them. */
+const RUN_ELSEWHERE: Readonly<Record<string, readonly [spec: string, words: string]>> = {
+  'createdb keyturn\n': ['../full/restore.spec.ts', "commandsUnder('Install on your own Postgres')"],
+  'curl -s https://login.example.com/history/checkpoint > ': ['./audit-verify.spec.ts', '--checkpoint'],
+  'pg_dump -Fc keyturn > keyturn.dump\n': ['../full/restore.spec.ts', "commandsUnder('Backup and restore')"],
+  'npm run keyturn -- keys reconcile --reason ': ['../full/keys-commands.spec.ts', "'reconcile', args: ['--reason'"],
+};
+
 let database: TestDatabase;
 let app: Client;
 let folder: string;
@@ -42,6 +50,18 @@ afterAll(async () => {
 });
 
 describe('docs/dba.md', () => {
+  it('has no block that is neither run here nor known to be run by another spec', () => {
+    const fences = docs.match(/^ *(?:```|~~~)/gm) ?? [];
+    const others = blocks.filter(({ language, info }) => language !== 'sql' && !info.includes('psql'));
+    const known = Object.keys(RUN_ELSEWHERE);
+    const beginnings = others.map(({ text }) => known.find((beginning) => text.startsWith(beginning)) ?? text);
+    expect([fences.length, beginnings]).toEqual([2 * blocks.length, known]);
+  });
+
+  it.each(Object.values(RUN_ELSEWHERE))('has the others run by %s', (spec, words) => {
+    expect(readFileSync(new URL(spec, import.meta.url), 'utf8')).toContain(words);
+  });
+
   it.each(statements.filter(({ refused }) => !refused))('says to $who what works: $text', async ({ who, text }) => {
     const client = await database.connect(who);
     await expect(client.query(text)).resolves.toBeDefined();
