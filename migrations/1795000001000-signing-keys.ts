@@ -105,6 +105,11 @@ const TABLES = `
       END, false)
     ),
     CONSTRAINT ck_signing_keys_thumbprint CHECK (thumbprint ~ '^[A-Za-z0-9_-]{43}$'),
+    -- Infinity is no instant, and what a JavaScript Date cannot hold is none to a server.
+    CONSTRAINT ck_signing_keys_instants CHECK (
+      least(published_at, activates_at, retires_at, expires_at, revoked_at, private_key_destroyed_at) >= '1970-01-01 00:00:00+00'
+      AND greatest(published_at, activates_at, retires_at, expires_at, revoked_at, private_key_destroyed_at) < '9999-12-31 00:00:00+00'
+    ),
     CONSTRAINT ck_signing_keys_order CHECK (
       activates_at <= retires_at AND retires_at <= expires_at
       -- A clock that was set back makes the exceptions: a key goes on that was published later, by the clock of then.

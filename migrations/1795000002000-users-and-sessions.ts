@@ -45,6 +45,10 @@ const USERS = `
       AND cardinality(string_to_array(array_to_string(roles, ' '), ' ')) = cardinality(roles)
       AND array_to_string(roles, ' ') ~ '^([A-Za-z0-9_.:-]{1,64}( [A-Za-z0-9_.:-]{1,64})*)?$'
     ),
+    CONSTRAINT ck_users_instants CHECK (
+      least(disabled_at, reset_at, password_changed_at, created_at) >= '1970-01-01 00:00:00+00'
+      AND greatest(disabled_at, reset_at, password_changed_at, created_at) < '9999-12-31 00:00:00+00'
+    ),
     CONSTRAINT ck_users_ver CHECK (ver > 0)
   );
   CREATE UNIQUE INDEX uq_users_username ON keyturn.users (lower(username));
@@ -107,6 +111,10 @@ const SESSIONS = `
     address inet,
     CONSTRAINT pk_sessions PRIMARY KEY (id),
     CONSTRAINT fk_sessions_user_id FOREIGN KEY (user_id) REFERENCES keyturn.users (id) ON DELETE CASCADE,
+    CONSTRAINT ck_sessions_instants CHECK (
+      least(created_at, refreshed_at, idle_expires_at, expires_at, ended_at) >= '1970-01-01 00:00:00+00'
+      AND greatest(created_at, refreshed_at, idle_expires_at, expires_at, ended_at) < '9999-12-31 00:00:00+00'
+    ),
     CONSTRAINT ck_sessions_limits CHECK (created_at <= refreshed_at AND idle_expires_at <= expires_at),
     CONSTRAINT ck_sessions_ended CHECK ((ended_at IS NULL) = (end_reason IS NULL)),
     CONSTRAINT ck_sessions_end_reason CHECK (end_reason IN
@@ -212,6 +220,10 @@ const CODES_AND_SECRETS = `
     CONSTRAINT ck_one_time_codes_hash CHECK (octet_length(code_hash) = 32),
     CONSTRAINT ck_one_time_codes_purpose CHECK (purpose IN ('setup', 'invitation', 'reset')),
     CONSTRAINT ck_one_time_codes_user CHECK ((purpose = 'setup') = (user_id IS NULL)),
+    CONSTRAINT ck_one_time_codes_instants CHECK (
+      least(created_at, expires_at, redeemed_at) >= '1970-01-01 00:00:00+00'
+      AND greatest(created_at, expires_at, redeemed_at) < '9999-12-31 00:00:00+00'
+    ),
     CONSTRAINT ck_one_time_codes_expires CHECK (expires_at > created_at)
   );
   CREATE INDEX ix_one_time_codes_user_id ON keyturn.one_time_codes (user_id);

@@ -8,7 +8,7 @@ import {
 } from 'node:crypto';
 import { promisify } from 'node:util';
 import { calculateJwkThumbprint, exportJWK, type JWK } from 'jose';
-import type { Algorithm } from './signing-key.js';
+import type { Algorithm, SigningKey } from './signing-key.js';
 import { isHmac } from './signing-key.js';
 
 /** The two halves of a key. For HMAC they are the same secret, and there is no JWK to publish. */
@@ -67,9 +67,16 @@ export const privateBytes = ({ privateKey }: Pick<KeyMaterial, 'privateKey'>): B
 export const privateKeyFrom = (algorithm: Algorithm, bytes: Buffer): KeyObject =>
   isHmac(algorithm) ? createSecretKey(bytes) : createPrivateKey({ key: bytes, format: 'der', type: 'pkcs8' });
 
-/** The public half that a row holds is none: damaged, or put there by hand. */
+/** What a row holds is no key: damaged, or put there by hand. */
 export class MalformedKey extends Error {
   override readonly name = 'MalformedKey';
+}
+
+/** The database refuses such a row, unless somebody took its constraint away. @throws MalformedKey */
+export function checkInstants(key: SigningKey): void {
+  const { publishedAt, activatesAt, retiresAt, expiresAt, revokedAt } = key;
+  const said = [publishedAt, activatesAt, retiresAt, expiresAt, revokedAt].filter((instant) => instant !== null);
+  if (!said.every(Number.isFinite)) throw new MalformedKey('one of its timestamps is no instant');
 }
 
 /** The half that verifies, as a typed KeyObject: a secret for HMAC, a public key for everything else. @throws MalformedKey */

@@ -3,7 +3,8 @@ import { Column, Entity, PrimaryColumn, type ValueTransformer } from 'typeorm';
 import type { Activation, Algorithm, Instant, Origin, SigningKey } from './signing-key.js';
 
 const instant: ValueTransformer = {
-  from: (value: Date | null): Instant | null => value?.getTime() ?? null,
+  // 'infinity' comes as a number: one such row must not keep the others from being read.
+  from: (value: Date | number | null): Instant | null => value?.valueOf() ?? null,
   to: (value: Instant | null): Date | null => (value === null ? null : new Date(value)),
 };
 

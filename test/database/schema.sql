@@ -1361,6 +1361,7 @@ CREATE TABLE keyturn.one_time_codes (
   incarnation bigint NOT NULL DEFAULT keyturn.incarnation_number(),
   CONSTRAINT ck_one_time_codes_expires CHECK ((expires_at > created_at)),
   CONSTRAINT ck_one_time_codes_hash CHECK ((octet_length(code_hash) = 32)),
+  CONSTRAINT ck_one_time_codes_instants CHECK (((LEAST(created_at, expires_at, redeemed_at) >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (GREATEST(created_at, expires_at, redeemed_at) < '9999-12-31 00:00:00+00'::timestamp with time zone))),
   CONSTRAINT ck_one_time_codes_purpose CHECK ((purpose = ANY (ARRAY['setup'::text, 'invitation'::text, 'reset'::text]))),
   CONSTRAINT ck_one_time_codes_user CHECK (((purpose = 'setup'::text) = (user_id IS NULL))),
   CONSTRAINT fk_one_time_codes_user_id FOREIGN KEY (user_id) REFERENCES keyturn.users(id) ON DELETE CASCADE,
@@ -1439,6 +1440,7 @@ CREATE TABLE keyturn.sessions (
   incarnation bigint NOT NULL DEFAULT keyturn.incarnation_number(),
   CONSTRAINT ck_sessions_end_reason CHECK ((end_reason = ANY (ARRAY['logout'::text, 'logout_all'::text, 'administrator'::text, 'password_changed'::text, 'password_reset'::text, 'disabled'::text, 'refresh_token_reused'::text, 'by_hand'::text]))),
   CONSTRAINT ck_sessions_ended CHECK (((ended_at IS NULL) = (end_reason IS NULL))),
+  CONSTRAINT ck_sessions_instants CHECK (((LEAST(created_at, refreshed_at, idle_expires_at, expires_at, ended_at) >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (GREATEST(created_at, refreshed_at, idle_expires_at, expires_at, ended_at) < '9999-12-31 00:00:00+00'::timestamp with time zone))),
   CONSTRAINT ck_sessions_limits CHECK (((created_at <= refreshed_at) AND (idle_expires_at <= expires_at))),
   CONSTRAINT ck_sessions_refresh CHECK (((octet_length(refresh_hash) = 32) AND (refresh_generation >= 0))),
   CONSTRAINT ck_sessions_user_agent CHECK ((char_length(user_agent) <= 256)),
@@ -1526,6 +1528,7 @@ CASE
     ELSE retires_at
 END <= private_key_destroyed_at), false))),
   CONSTRAINT ck_signing_keys_end CHECK (((retires_at IS NULL) = (expires_at IS NULL))),
+  CONSTRAINT ck_signing_keys_instants CHECK (((LEAST(published_at, activates_at, retires_at, expires_at, revoked_at, private_key_destroyed_at) >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (GREATEST(published_at, activates_at, retires_at, expires_at, revoked_at, private_key_destroyed_at) < '9999-12-31 00:00:00+00'::timestamp with time zone))),
   CONSTRAINT ck_signing_keys_kid CHECK ((kid ~ '^[A-Za-z0-9_-]{1,64}$'::text)),
   CONSTRAINT ck_signing_keys_kid_derived CHECK (((origin = 'imported'::text) OR
 CASE
@@ -1612,6 +1615,7 @@ CREATE TABLE keyturn.users (
   reset_at timestamp with time zone,
   password_changed_at timestamp with time zone,
   created_at timestamp with time zone NOT NULL DEFAULT keyturn.clock(),
+  CONSTRAINT ck_users_instants CHECK (((LEAST(disabled_at, reset_at, password_changed_at, created_at) >= '1970-01-01 00:00:00+00'::timestamp with time zone) AND (GREATEST(disabled_at, reset_at, password_changed_at, created_at) < '9999-12-31 00:00:00+00'::timestamp with time zone))),
   CONSTRAINT ck_users_password_hash CHECK ((password_hash ~~ '$argon2id$%'::text)),
   CONSTRAINT ck_users_roles CHECK (((cardinality(roles) <= 64) AND (array_position(roles, NULL::text) IS NULL) AND (cardinality(string_to_array(array_to_string(roles, ' '::text), ' '::text)) = cardinality(roles)) AND (array_to_string(roles, ' '::text) ~ '^([A-Za-z0-9_.:-]{1,64}( [A-Za-z0-9_.:-]{1,64})*)?$'::text))),
   CONSTRAINT ck_users_username CHECK ((((char_length(username) >= 1) AND (char_length(username) <= 254)) AND (username !~ '[[:space:][:cntrl:]]'::text))),

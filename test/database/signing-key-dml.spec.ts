@@ -22,10 +22,13 @@ beforeAll(async () => {
 });
 afterAll(async () => await database.drop());
 
+/** Postgres takes them for a timestamptz; no server can hold them. */
+const NO_INSTANTS = [`'infinity'`, `'-infinity'`, `'280000-01-01Z'`, `'0001-01-01Z BC'`];
 /** Values of every kind, some of which fit: what does not is refused by its type. */
 const value = fc.oneof(
   fc.constantFrom('NULL', 'DEFAULT', '1', '2', '99', 'true', 'false', `'7-AAAAAAAA'`, `'ES256'`, `'RS256'`, `'HS256'`),
   fc.constantFrom(`'scheduled'`, `'emergency'`, `'forced'`, `'renewed'`, `'leaked'`, `'superseded'`, `'{}'`),
+  fc.constantFrom(...NO_INSTANTS),
   fc.integer({ min: -90 * day, max: 90 * day }).map((by) => `keyturn.clock() + ${by} * interval '1 millisecond'`),
   fc.integer({ min: 0, max: 9 * day }).map((length) => `${length} * interval '1 millisecond'`),
   fc.nat({ max: 30 }).map((index) => `#${index}`),
@@ -34,6 +37,9 @@ const which = fc.constantFrom('true', 'version = 1', 'version = 2', 'version = 3
 const moved = fc.integer({ min: -20 * day, max: 20 * day }).map((by) => `+ ${by} * interval '1 millisecond'`);
 const assigned: fc.Arbitrary<[column: number | string, value: string][]> = fc.oneof(
   fc.array(fc.tuple(fc.nat(), value), { minLength: 1, maxLength: 3 }),
+  fc
+    .tuple(fc.constantFrom('activates_at', 'retires_at', 'expires_at'), fc.constantFrom(...NO_INSTANTS))
+    .map(([name, never]): [string, string][] => [[name, never]]),
   // What a hand would try that knows the table.
   fc.constant<[string, string][]>([
     ['revoked_at', 'keyturn.clock()'],
@@ -97,6 +103,8 @@ async function look(): Promise<{ rows: readonly Row[]; now: number; signers: num
 
 const instant = (value_: unknown): number => (value_ instanceof Date ? value_.getTime() : Infinity);
 
+const isInstant = (value_: unknown): boolean => value_ instanceof Date && value_.getTime() >= 0;
+
 /** What a hand has managed that nobody may. */
 function managed(before: Awaited<ReturnType<typeof look>>, after: Awaited<ReturnType<typeof look>>): string[] {
   const changed = before.rows.flatMap((old) => {
@@ -105,6 +113,7 @@ function managed(before: Awaited<ReturnType<typeof look>>, after: Awaited<Return
     const differs = (name: string): boolean => JSON.stringify(old[name]) !== JSON.stringify(row[name]);
     return [...FACTS, ...INSTANTS.filter((name) => instant(old[name]) <= before.now)].filter(differs);
   });
+  changed.push(...after.rows.flatMap((row) => INSTANTS.filter((name) => row[name] !== null && !isInstant(row[name]))));
   return after.signers > 1 ? [...changed, `${after.signers} sign`] : changed;
 }
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Client } from 'pg';
 import { KeyRing } from '../../src/keys/ring/key-ring.js';
 import { SigningKeyStore } from '../../src/keys/signing-key-store.js';
-import { only } from '../support/signing-keys.js';
+import { newPair, only } from '../support/signing-keys.js';
 import { members, startTestApp, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 
@@ -73,6 +73,26 @@ describe('a public key put there by hand that is none', () => {
       status: 'ready',
       problems: [expect.stringContaining('Key damaged cannot be used')],
     });
+  });
+});
+
+describe('a key at no instant, where the constraint was taken away', () => {
+  it('is named by health, and keeps the server from no other key', async () => {
+    await superuser.query('ALTER TABLE keyturn.signing_keys DROP CONSTRAINT ck_signing_keys_instants');
+    await superuser.query(
+      `INSERT INTO keyturn.signing_keys (version, kid, algorithm, signs, origin, public_jwk, thumbprint, published_at,
+         activates_at, retires_at, expires_at, lead, max_token_ttl, verify_tail)
+       SELECT max(version) + 1, 'never', 'ES256', false, 'imported', $1, $2, now(), 'infinity', 'infinity', 'infinity',
+         interval '0', interval '1 hour', interval '1 hour'
+       FROM keyturn.signing_keys`,
+      [(await newPair()).publicJwk, 'never'.padEnd(43, 'x')],
+    );
+
+    await server.hearNews();
+
+    expect((await ready())['problems']).toContainEqual(expect.stringContaining('Key never cannot be used'));
+    expect(await publicKids()).not.toContain('never');
+    expect((await server.login('clerk')).access_token).toEqual(expect.any(String));
   });
 });
 

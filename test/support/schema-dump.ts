@@ -5,12 +5,12 @@ import type { ClientBase } from 'pg';
  * Without months of logins, which come and go, and without rows. The way to restore a database is pg_dump, not this.
  */
 export async function schemaDump(db: ClientBase): Promise<string> {
-  await db.query('SET search_path = pg_catalog');
+  await db.query(`SET search_path = pg_catalog; SET timezone = 'UTC'`);
   try {
     const { rows } = await db.query<{ heading: string; lines: string }>(BLOCKS);
     return rows.map(({ heading, lines }) => `-- ## ${heading}\n${lines}\n`).join('\n');
   } finally {
-    await db.query('RESET search_path');
+    await db.query('RESET search_path; RESET timezone');
   }
 }
 

@@ -4,7 +4,7 @@ import { KeyturnError } from '../../common/errors.js';
 import { Tally } from '../../common/tally.js';
 import { CONFIG, type Config } from '../../config/config.js';
 import { DatabaseClock } from '../../database/database-clock.js';
-import { MalformedKey, verificationKey } from '../key-material.js';
+import { checkInstants, MalformedKey, verificationKey } from '../key-material.js';
 import { SigningKeyStore } from '../signing-key-store.js';
 import { isHmac, verifies, type SigningKey } from '../signing-key.js';
 import { LocalKeyVault } from '../vault/local-key-vault.js';
@@ -152,10 +152,11 @@ export class KeyRefresh {
 
   /** Each key apart: one damaged row must not keep the server from hearing of the others. */
   private publicHalf(key: SigningKey): Partial<Pick<RingKey, 'verificationKey' | 'damage'>> {
-    if (isHmac(key.algorithm)) return {};
     const before = this.ring.get(key.kid);
-    if (before?.version === key.version && before.verificationKey) return { verificationKey: before.verificationKey };
     try {
+      checkInstants(key);
+      if (isHmac(key.algorithm)) return {};
+      if (before?.version === key.version && before.verificationKey) return { verificationKey: before.verificationKey };
       return { verificationKey: verificationKey(key.algorithm, key.publicJwk, undefined) };
     } catch (error) {
       if (!(error instanceof MalformedKey)) throw error;
