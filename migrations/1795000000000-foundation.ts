@@ -84,15 +84,34 @@ export class Foundation1795000000000 implements MigrationInterface {
             USING ERRCODE = 'insufficient_privilege';
         END $$;
       COMMENT ON FUNCTION keyturn.refuse_change() IS 'Refuses the statement to everybody, the owner too. The argument says why.';
+
+      CREATE FUNCTION keyturn.stamp_current_change() RETURNS trigger
+        LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+        AS $$
+        BEGIN
+          NEW.transaction_id := pg_current_xact_id();
+          NEW.instant := CASE WHEN OLD.transaction_id = NEW.transaction_id THEN OLD.instant ELSE keyturn.clock() END;
+          RETURN NEW;
+        END $$;
+      COMMENT ON FUNCTION keyturn.stamp_current_change() IS
+        'Whatever a hand writes here, the row says this transaction and the time of the clock: every guard believes it.';
+
+      CREATE TRIGGER tr_20_stamp BEFORE UPDATE ON keyturn.current_change
+        FOR EACH ROW EXECUTE FUNCTION keyturn.stamp_current_change();
+      CREATE TRIGGER tr_30_one_row BEFORE INSERT OR DELETE ON keyturn.current_change
+        FOR EACH ROW EXECUTE FUNCTION keyturn.refuse_change('its one row stays');
+      CREATE TRIGGER tr_30_no_truncate BEFORE TRUNCATE ON keyturn.current_change
+        FOR EACH STATEMENT EXECUTE FUNCTION keyturn.refuse_change('its one row stays');
     `);
   }
 
   async down(db: QueryRunner): Promise<void> {
     await db.query(`
+      DROP TABLE keyturn.current_change;
+      DROP FUNCTION keyturn.stamp_current_change();
       DROP FUNCTION keyturn.refuse_change();
       DROP FUNCTION keyturn.take_change_lock();
       DROP FUNCTION keyturn.begin_change();
-      DROP TABLE keyturn.current_change;
       DROP FUNCTION keyturn.clock();
       DROP DOMAIN keyturn.duration;
       COMMENT ON COLUMN keyturn.migrations.name IS NULL;

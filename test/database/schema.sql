@@ -1126,6 +1126,19 @@ AS $function$
     $function$;
 COMMENT ON FUNCTION keyturn.same_pair(integer) IS 'Every version that holds the same key material: by thumbprint, or for HMAC, which has none, through renewed_from.';
 
+-- ## function keyturn.stamp_current_change()
+CREATE OR REPLACE FUNCTION keyturn.stamp_current_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+        BEGIN
+          NEW.transaction_id := pg_current_xact_id();
+          NEW.instant := CASE WHEN OLD.transaction_id = NEW.transaction_id THEN OLD.instant ELSE keyturn.clock() END;
+          RETURN NEW;
+        END $function$;
+COMMENT ON FUNCTION keyturn.stamp_current_change() IS 'Whatever a hand writes here, the row says this transaction and the time of the clock: every guard believes it.';
+
 -- ## function keyturn.take_attempt(bytea,integer,keyturn.duration)
 CREATE OR REPLACE FUNCTION keyturn.take_attempt(bucket bytea, most integer, one_in keyturn.duration)
  RETURNS integer
@@ -1267,6 +1280,9 @@ COMMENT ON TABLE keyturn.current_change IS 'One row: the transaction that change
 COMMENT ON COLUMN keyturn.current_change.only_row IS 'Always true: there is one row.';
 COMMENT ON COLUMN keyturn.current_change.transaction_id IS 'The transaction that holds, or held last, the right to change.';
 COMMENT ON COLUMN keyturn.current_change.instant IS 'keyturn.clock(), read once after the lock was taken.';
+CREATE TRIGGER tr_20_stamp BEFORE UPDATE ON keyturn.current_change FOR EACH ROW EXECUTE FUNCTION keyturn.stamp_current_change();
+CREATE TRIGGER tr_30_no_truncate BEFORE TRUNCATE ON keyturn.current_change FOR EACH STATEMENT EXECUTE FUNCTION keyturn.refuse_change('its one row stays');
+CREATE TRIGGER tr_30_one_row BEFORE INSERT OR DELETE ON keyturn.current_change FOR EACH ROW EXECUTE FUNCTION keyturn.refuse_change('its one row stays');
 
 -- ## table keyturn.incarnation
 CREATE TABLE keyturn.incarnation (

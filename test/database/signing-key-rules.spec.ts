@@ -659,3 +659,45 @@ describe('a private half', () => {
     expect([tooEarly, await sealedVersions()]).toEqual([checkViolation, [2]]);
   });
 });
+
+describe('the instant that every rule goes by', () => {
+  it.each(['owner', 'superuser'] as const)('cannot be set by the %s', async (role) => {
+    const client = await database.connect(role);
+    await bootstrapKey(app);
+    const before = await key(1);
+
+    await client.query('BEGIN');
+    await client.query(
+      `UPDATE keyturn.current_change SET transaction_id = pg_current_xact_id(), instant = keyturn.clock() - interval '1 day'`,
+    );
+    const moved = await refusal(
+      client.query(`UPDATE keyturn.signing_keys SET activates_at = activates_at - interval '1 hour' WHERE version = 1`),
+    );
+    await client.query('ROLLBACK');
+
+    expect(moved).toBe(checkViolation);
+    expect(await key(1)).toEqual(before);
+  });
+
+  it('stays the same for a transaction, whatever it writes there', async () => {
+    await owner.query('BEGIN');
+    const begun = only(await owner.query('SELECT keyturn.begin_change() AS at'));
+    await database.moveClock(hour);
+    await owner.query(`UPDATE keyturn.current_change SET transaction_id = '0', instant = 'infinity'`);
+    const after = only(await owner.query('SELECT keyturn.begin_change() AS at'));
+    await owner.query('ROLLBACK');
+
+    expect(after).toEqual(begun);
+  });
+
+  it.each([
+    `INSERT INTO keyturn.current_change (transaction_id, instant) VALUES ('0', 'epoch')`,
+    'DELETE FROM keyturn.current_change',
+    'TRUNCATE keyturn.current_change',
+  ])('keeps its one row: %s', async (sql) => {
+    expect([await refusal(owner.query(sql)), await refusal(superuser.query(sql))]).toEqual([
+      insufficientPrivilege,
+      insufficientPrivilege,
+    ]);
+  });
+});
