@@ -83,9 +83,17 @@ const CHECKPOINTS = `
       ) THEN
         RAISE EXCEPTION 'the checkpoint is not over a row of this history' USING ERRCODE = 'check_violation';
       END IF;
+      IF NOT EXISTS (
+        SELECT FROM keyturn.signing_keys, to_timestamp((keyturn.jws_part(NEW.jws, 2) ->> 'iat')::double precision) AS signed_at
+        WHERE kid = keyturn.jws_part(NEW.jws, 1) ->> 'kid' AND signs AND coalesce(activates_at < least(retires_at, revoked_at), true)
+          AND signed_at >= activates_at - interval '2 minutes'
+          AND coalesce(signed_at <= least(retires_at, revoked_at) + interval '2 minutes', true)
+      ) THEN
+        RAISE EXCEPTION 'the checkpoint names no key that signed then' USING ERRCODE = 'check_violation';
+      END IF;
       RETURN NEW;
     END $$;
-  COMMENT ON FUNCTION keyturn.guard_checkpoint() IS 'Refuses a checkpoint over a row that is not there.';
+  COMMENT ON FUNCTION keyturn.guard_checkpoint() IS 'Refuses a checkpoint over a row that is not there, or under a key that did not sign then. Clocks may differ by two minutes.';
 
   CREATE TRIGGER tr_20_guard BEFORE INSERT ON keyturn.audit_checkpoints
     FOR EACH ROW EXECUTE FUNCTION keyturn.guard_checkpoint();
@@ -205,6 +213,17 @@ const VERIFICATION = `
         WHERE link.hash IS DISTINCT FROM point.hash ORDER BY point.seq LIMIT 1;
       IF FOUND THEN RETURN; END IF;
 
+      -- Each names a key that signed then, two minutes either way. What its signature is worth, SQL cannot say.
+      SELECT point.seq, format('the checkpoint over row %s cannot be believed: it names %s, which did not sign then', point.seq, point.signed_by)
+        INTO seq, problem
+        FROM audit.checkpoints point
+        LEFT JOIN audit.signing_keys k
+          ON k.kid = point.signed_by AND k.signs AND coalesce(k.activates_at < least(k.retires_at, k.revoked_at), true)
+          AND point.signed_at >= k.activates_at - interval '2 minutes'
+          AND coalesce(point.signed_at <= least(k.retires_at, k.revoked_at) + interval '2 minutes', true)
+        WHERE k.kid IS NULL ORDER BY point.seq LIMIT 1;
+      IF FOUND THEN RETURN; END IF;
+
       -- Each entry is one of ours, and the columns beside it say the same.
       BEGIN
         SELECT seq, format('row %s: its columns do not say what its entry says', seq) INTO seq, problem
@@ -285,7 +304,7 @@ const VERIFICATION = `
   COMMENT ON FUNCTION audit.verify_history() IS
     'Is the history whole? Every hash and link is computed again, every checkpoint is looked up, and the events folded from the '
     'beginning must give all of signing_keys, and the id, roles, standing and ver of users, as they are. One row: ok, or the problem '
-    'and the first row (seq), signing key (version) or user (user_id) that does not fit. Signatures of checkpoints: keyturn audit verify.';
+    'and the first row (seq), signing key (version) or user (user_id) that does not fit. A checkpoint must name a key that signed then; whether that key did sign it: keyturn audit verify.';
 `;
 
 const KEYS_AT_AN_INSTANT = `

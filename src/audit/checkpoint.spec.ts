@@ -68,6 +68,7 @@ describe('readKeptCheckpoints', () => {
 describe('signatureProblem', () => {
   const key = (changes: object = {}) => ({
     algorithm: 'ES256',
+    signs: true,
     public_jwk: publicJwk,
     activates_at: new Date(signedAt - 60 * minute).toISOString(),
     retires_at: null,
@@ -106,10 +107,20 @@ describe('signatureProblem', () => {
     { retires_at: at(signedAt - 3 * minute) },
     { revoked_at: at(signedAt - 3 * minute) },
     { activates_at: at(signedAt + 3 * minute) },
+    { activates_at: at(signedAt), retires_at: at(signedAt) },
   ])('finds that the key did not sign then: %j', async (window) => {
     expect(await signatureProblem(await checkpoint(), key(window))).toBe(
       'it says that 1-AAAAAAAA signed it at 2026-10-01T12:00:00.000Z, when that key did not sign',
     );
+  });
+
+  it('finds a key that is kept to verify, and signs nothing', async () => {
+    expect(
+      await signatureProblem(
+        await checkpoint(),
+        key({ signs: false, activates_at: at(signedAt), retires_at: at(signedAt) }),
+      ),
+    ).toBe('1-AAAAAAAA is kept to verify, and signs nothing');
   });
 
   it('allows for clocks that differ', async () => {

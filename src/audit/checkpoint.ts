@@ -58,6 +58,7 @@ function jwsOfAnswer(text: string): string {
 const instant = z.string().transform((text) => Date.parse(text));
 const signerSchema = z.looseObject({
   algorithm: z.string(),
+  signs: z.boolean(),
   public_jwk: z.record(z.string(), z.unknown()),
   activates_at: instant,
   retires_at: instant.optional(),
@@ -65,7 +66,7 @@ const signerSchema = z.looseObject({
 });
 
 /**
- * Was it signed by that key, while the key signed? Servers whose clocks differ, or that hear late, get two minutes either way.
+ * Was it signed by that key, one that signs, while it signed? Servers whose clocks differ, or that hear late, get two minutes either way.
  * @param facts the row of the key, whose kid the checkpoint names
  * @returns why it was not, or undefined
  */
@@ -79,9 +80,10 @@ export async function signatureProblem(checkpoint: Checkpoint, facts: Facts | un
   } catch {
     return `${kid} did not sign it`;
   }
+  if (!signer.signs) return `${kid} is kept to verify, and signs nothing`;
   const signedAt = checkpoint.iat * 1_000;
   const until = Math.min(signer.retires_at ?? Infinity, signer.revoked_at ?? Infinity);
-  return signedAt < signer.activates_at - LEEWAY_MS || signedAt > until + LEEWAY_MS
+  return until <= signer.activates_at || signedAt < signer.activates_at - LEEWAY_MS || signedAt > until + LEEWAY_MS
     ? `it says that ${kid} signed it at ${new Date(signedAt).toISOString()}, when that key did not sign`
     : undefined;
 }

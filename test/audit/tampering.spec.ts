@@ -1,4 +1,6 @@
+import { generateKeyPairSync } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { calculateJwkThumbprint } from 'jose';
 import type { Client } from 'pg';
 import { readHistory } from '../../src/audit/read-history.js';
 import { verifyHistory } from '../../src/audit/verify-history.js';
@@ -108,6 +110,34 @@ describe('history', () => {
     expect(await refusal(app.query('INSERT INTO keyturn.audit_checkpoints (jws) VALUES ($1)', [jws]))).toBe(
       checkViolation,
     );
+  });
+
+  describe('whose head is signed by somebody who brought in a public key of his own', () => {
+    let forged: string;
+    beforeEach(async () => {
+      const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+      const publicJwk = publicKey.export({ format: 'jwk' });
+      await app.query(
+        `INSERT INTO keyturn.signing_keys (version, kid, algorithm, signs, origin, public_jwk, thumbprint, activates_at, retires_at,
+           expires_at, lead, max_token_ttl, verify_tail)
+         SELECT max(version) + 1, 'partner', 'ES256', false, 'imported', $1, $2, keyturn.clock(), keyturn.clock(),
+           keyturn.clock() + interval '1 day', interval '0', interval '1 hour', interval '1 hour'
+         FROM keyturn.signing_keys`,
+        [publicJwk, await calculateJwkThumbprint(publicJwk)],
+      );
+      forged = await signHead(app, { ...story, kid: 'partner', privateKey });
+    });
+
+    it('is refused', async () => {
+      expect(await refusal(app.query('INSERT INTO keyturn.audit_checkpoints (jws) VALUES ($1)', [forged]))).toBe(
+        checkViolation,
+      );
+    });
+
+    it('is found by either verification where triggers were off', async () => {
+      await behindTheTriggers(superuser, `INSERT INTO keyturn.audit_checkpoints (jws) VALUES ('${forged}')`);
+      expect(await places()).toEqual([{ seq: 9 }, { seq: 9 }]);
+    });
   });
 
   describe('tampered with by somebody who can switch triggers off', () => {
@@ -235,9 +265,9 @@ describe('history', () => {
       await behindTheTriggers(superuser, `${rewrite} DELETE FROM keyturn.audit_checkpoints`);
       const [header, , signature] = (await signHead(app, story)).split('.');
       const { rows } = await app.query<{ hash: string }>('SELECT hash FROM keyturn.audit_log WHERE seq = 6');
-      const claims = Buffer.from(JSON.stringify({ seq: 6, hash: rows[0]?.hash, iat: 1_790_000_000 })).toString(
-        'base64url',
-      );
+      const claims = Buffer.from(
+        JSON.stringify({ seq: 6, hash: rows[0]?.hash, iat: Math.floor(Date.now() / 1_000) - 60 }),
+      ).toString('base64url');
       await app.query('INSERT INTO keyturn.audit_checkpoints (jws) VALUES ($1)', [`${header}.${claims}.${signature}`]);
       expect(await ownFinding(auditor)).toEqual({
         problem: `the stored checkpoint over row 6 cannot be believed: ${story.kid} did not sign it`,
