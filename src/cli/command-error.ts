@@ -17,7 +17,6 @@ type CommandCode =
   | 'input_empty'
   | 'not_confirmed'
   | 'setting_missing'
-  | 'setting_refused'
   | 'statement_refused'
   | 'unhealthy';
 

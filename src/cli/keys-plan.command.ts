@@ -1,11 +1,10 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { loadConfig } from '../config/load-config.js';
-import { SETTINGS } from '../config/settings.js';
-import { brokenBySettings, forecast } from '../keys/forecast.js';
+import { CONFIG, type Config } from '../config/config.js';
+import { readAssignment, withSettings } from '../config/load-config.js';
+import { tryOut } from '../keys/forecast.js';
 import { parseHorizon } from '../keys/horizon.js';
 import { SigningKeyStore } from '../keys/signing-key-store.js';
 import { stateOf } from '../keys/signing-key.js';
-import { CommandError } from './command-error.js';
 import { environment, withContext } from './context.js';
 import { print, printJson } from './output.js';
 import { moment } from './relative-time.js';
@@ -19,10 +18,9 @@ const horizon = (text: string): number => {
 };
 
 const assignment = (text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> => {
-  const [, name, value] = /^([A-Z_]+)=(.+)$/.exec(text) ?? [];
-  if (name === undefined || value === undefined || !(name in SETTINGS))
-    throw new InvalidArgumentError('Write NAME=value with a setting of docs/configuration.md.');
-  return { ...before, [name]: value };
+  const entry = readAssignment(text);
+  if (!entry) throw new InvalidArgumentError('Write NAME=value with a setting of docs/configuration.md.');
+  return { ...before, [entry[0]]: entry[1] };
 };
 
 export const keysPlanCommand = (): Command =>
@@ -39,11 +37,9 @@ export const keysPlanCommand = (): Command =>
       withContext(async (context) => {
         const { keys, now } = await context.get(SigningKeyStore).all();
         // Throws with every rule between settings that the change would break.
-        const config = loadConfig({ ...environment, ...options.set }, { custody: false });
-        const broken = brokenBySettings(keys, config.tokens.accessTokenTtl, now);
-        if (broken.length > 0) throw new CommandError('setting_refused', broken.join('\n'));
+        const config = withSettings(context.get<Config>(CONFIG), options.set ?? {});
         const until = now + (options.for ?? horizon('6mo'));
-        const ahead = forecast(keys, config.keys, now, until);
+        const ahead = tryOut(keys, config, now, until);
         if (options.json)
           return printJson(ahead.events.map((event) => ({ ...event, at: new Date(event.at).toISOString() })));
         const alive = ahead.keys.filter((key) => !['expired', 'revoked'].includes(stateOf(key, now)));

@@ -9,6 +9,7 @@ export const ERROR_STATUS = {
   key_change_refused: 409,
   standby_too_young: 409,
   version_conflict: 409,
+  setting_refused: 409,
   username_taken: 409,
   last_administrator: 409,
   invalid_credentials: 401,

@@ -1,7 +1,9 @@
-import type { Algorithm } from './settings.js';
+import type { Algorithm, SettingValues } from './settings.js';
 
 /** What the whole server is configured with. Lengths of time are milliseconds. */
 export interface Config {
+  /** All of it as it was read, for those who ask how things would be with another value. Holds secrets. */
+  readonly settings: SettingValues;
   readonly production: boolean;
   readonly http: {
     readonly host: string;

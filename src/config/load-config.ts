@@ -23,7 +23,26 @@ export type Environment = Readonly<Record<string, string | undefined>>;
  */
 export function loadConfig(environment: Environment, { custody = true } = {}): Config {
   const problems: string[] = [];
-  const values = readSettings(environment, problems);
+  return judged(readSettings(environment, problems), problems, custody);
+}
+
+/**
+ * As the configuration would be if these settings were changed.
+ * @throws ConfigError naming every value that cannot be read and every rule between settings that would be broken
+ */
+export function withSettings({ settings }: Config, changes: Readonly<Record<string, string>>): Config {
+  const problems: string[] = [];
+  const read = Object.entries(readSettings(changes, problems)).filter(([name]) => name in changes);
+  return judged({ ...settings, ...Object.fromEntries(read) }, problems, false);
+}
+
+/** `NAME=value` with a setting that there is, as an entry; undefined when it is none. */
+export function readAssignment(text: string): readonly [name: string, value: string] | undefined {
+  const [, name, value] = /^([A-Z_]+)=(.+)$/.exec(text) ?? [];
+  return name !== undefined && value !== undefined && Object.hasOwn(SETTINGS, name) ? [name, value] : undefined;
+}
+
+function judged(values: SettingValues, problems: string[], custody: boolean): Config {
   const unread = Object.keys(SETTINGS).filter((name) => problems.some((problem) => problem.startsWith(`${name} `)));
   const rules = [
     ...relationsBroken(values),
@@ -105,6 +124,7 @@ function toConfig(values: SettingValues): Config {
   const modulusLengths = { '2048': 2048, '3072': 3072, '4096': 4096 } as const;
   const { KEYTURN_ADMIN_USERNAME: username, KEYTURN_ADMIN_PASSWORD: password } = values;
   return {
+    settings: values,
     production: values.NODE_ENV === 'production',
     http: {
       host: values.HOST,

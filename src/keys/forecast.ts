@@ -1,4 +1,5 @@
-import type { KeyPolicy } from '../config/config.js';
+import { KeyturnError } from '../common/errors.js';
+import type { Config, KeyPolicy } from '../config/config.js';
 import { formatDuration } from '../config/duration.js';
 import { planKeys, type KeyPlan, type Mint, type Readability, type Takeover } from './plan-keys.js';
 import { signerAmong, standbyAmong, type Instant, type SigningKey } from './signing-key.js';
@@ -93,6 +94,21 @@ export function forecast(
       ...(ahead(expiresAt) ? [{ at: expiresAt, event: 'expires' as const, version, kid }] : []),
     ]);
   return { events: [...published, ...lives].toSorted((a, b) => a.at - b.at), keys: ring };
+}
+
+/**
+ * The schedule ahead under this configuration, which may be another than that of the server: a dry run.
+ * @throws KeyturnError `setting_refused`, naming the rule and the key that forbid it
+ */
+export function tryOut(
+  keys: readonly SigningKey[],
+  { keys: policy, tokens }: Config,
+  now: Instant,
+  until: Instant,
+): ReturnType<typeof forecast> {
+  const broken = brokenBySettings(keys, tokens.accessTokenTtl, now);
+  if (broken.length > 0) throw new KeyturnError('setting_refused', broken.join('\n'));
+  return forecast(keys, policy, now, until);
 }
 
 const nextTakeover = (keys: readonly SigningKey[], now: Instant): Instant | undefined =>

@@ -5,9 +5,11 @@ import { CurrentUser, FreshLogin, Roles, type AuthenticatedUser } from '../commo
 import { Documented } from '../common/http/documented.js';
 import { iso } from '../common/iso.js';
 import { Tally } from '../common/tally.js';
+import { KeyturnError } from '../common/errors.js';
 import { CONFIG, type Config } from '../config/config.js';
+import { ConfigError, readAssignment, withSettings } from '../config/load-config.js';
 import type { Actor } from '../database/change.js';
-import { forecast, type Forecast } from './forecast.js';
+import { tryOut, type Forecast } from './forecast.js';
 import { KeyReplacement, type Source } from './key-replacement.js';
 import { KeyRotation } from './key-rotation.js';
 import { viewKey, type KeyView } from './key-view.js';
@@ -78,13 +80,17 @@ export class KeysController {
     return { retired: retired?.kid ?? null, activated: activated.kid, forced, at: iso(at) };
   }
 
-  @Documented('What is due when, if nobody interferes', { 200: keyPlan })
+  @Documented(
+    'What is due when, if nobody interferes; with `set`, as it would be under other settings',
+    { 200: keyPlan },
+    'setting_refused',
+  )
   @Get('plan')
   async plan(
-    @Query({ schema: planQuery }) { for: horizon }: z.output<typeof planQuery>,
+    @Query({ schema: planQuery }) { for: horizon, set = [] }: z.output<typeof planQuery>,
   ): Promise<{ events: ForecastView[] }> {
     const { keys, now } = await this.store.all();
-    const { events } = forecast(keys, this.config.keys, now, now + horizon);
+    const { events } = tryOut(keys, asIf(this.config, [set].flat()), now, now + horizon);
     return { events: events.map((event) => ({ ...event, at: iso(event.at) })) };
   }
 
@@ -152,5 +158,17 @@ export class KeysController {
   private note(message: string, kid: string, { userId: by, requestId }: Actor): void {
     this.tally.count('administration', message);
     this.logger.log({ message, kid, by, requestId });
+  }
+}
+
+/** The configuration as if these `NAME=value` were set. @throws KeyturnError `validation_failed` with every rule that they break */
+function asIf(config: Config, assignments: readonly string[]): Config {
+  if (assignments.length === 0) return config;
+  try {
+    return withSettings(config, Object.fromEntries(assignments.flatMap((text) => [readAssignment(text) ?? []])));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const fields = error.problems.map((problem) => ({ field: 'set', problem }));
+    throw new KeyturnError('validation_failed', 'These settings cannot be used.', { fields }, { cause: error });
   }
 }

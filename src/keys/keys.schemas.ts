@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { instantText, sentence } from '../common/text.js';
 import { ALGORITHMS } from '../config/settings.js';
+import { readAssignment } from '../config/load-config.js';
 import { parseHorizon } from './horizon.js';
 import type { KeyView } from './key-view.js';
 import type { Receipt } from './receipt.js';
@@ -33,8 +34,20 @@ export const renewBody = z
   .strictObject({ reason: reason.optional() })
   .meta({ example: { reason: 'a client has pinned the pair' } });
 
-/** `GET /keys/plan`: how far to look, such as `6mo`, `90d`. */
-export const planQuery = z.strictObject({ for: horizon.default(365 * 86_400_000) });
+const assignment = z
+  .string()
+  .max(1_000)
+  .refine((text) => readAssignment(text) !== undefined, 'must be NAME=value with a setting of docs/configuration.md');
+
+/** `GET /keys/plan`: how far to look, such as `6mo`, `90d`; and settings to try out. */
+export const planQuery = z.strictObject({
+  for: horizon.default(365 * 86_400_000).describe('How far to look: `90d`, `26w`, `6mo`, `1y`.'),
+  set: z
+    .union([assignment, z.array(assignment).max(50)])
+    .optional()
+    .describe('As if this setting were changed; may be given again.')
+    .meta({ example: 'KEY_ROTATION_INTERVAL=7d' }),
+});
 
 /** `POST /keys/:kid/revoke` */
 export const revokeBody = z.strictObject({ reason }).meta({ example: { reason: 'laptop with a backup was stolen' } });

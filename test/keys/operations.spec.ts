@@ -189,12 +189,43 @@ describe('the plan', () => {
     });
   });
 
-  it.each(['for=100y', 'for=soon', 'until=1y'])('refuses ?%s', async (query) => {
+  it('tries settings out, as often as they are given', async () => {
+    const versions = async (query: string): Promise<unknown[]> => {
+      const { body } = await server.ask(`/keys/plan?for=3mo${query}`, { token });
+      return z.object({ events: z.array(z.unknown()) }).parse(body).events;
+    };
+    const [asItIs, faster, again] = [
+      await versions(''),
+      await versions('&set=KEY_ROTATION_INTERVAL=7d'),
+      await versions('&set=KEY_ROTATION_INTERVAL=7d&set=KEY_ALGORITHM=ES256'),
+    ];
+    expect([faster.length > asItIs.length, again.length]).toEqual([true, faster.length]);
+  });
+
+  it('refuses what a key forbids, with the rule and the key', async () => {
+    const query = 'set=ACCESS_TOKEN_TTL=2h&set=KEY_MAX_TOKEN_TTL=2h';
     expect(await server.ask(`/keys/plan?${query}`, { token })).toMatchObject({
-      status: 400,
-      body: { code: 'validation_failed' },
+      status: 409,
+      body: { code: 'setting_refused', detail: expect.stringContaining(ring().signer()?.kid ?? '?') },
     });
   });
+
+  it('refuses what a rule between settings forbids, with the rule', async () => {
+    expect(await server.ask('/keys/plan?set=ACCESS_TOKEN_TTL=2h', { token })).toMatchObject({
+      status: 400,
+      body: { errors: [{ field: 'set', problem: 'ACCESS_TOKEN_TTL must be at most KEY_MAX_TOKEN_TTL' }] },
+    });
+  });
+
+  it.each(['for=100y', 'for=soon', 'until=1y', 'set=NO_SUCH=1', 'set=CLOCK_SKEW', 'set=CLOCK_SKEW=soon'])(
+    'refuses ?%s',
+    async (query) => {
+      expect(await server.ask(`/keys/plan?${query}`, { token })).toMatchObject({
+        status: 400,
+        body: { code: 'validation_failed' },
+      });
+    },
+  );
 });
 
 describe('sealing again', () => {

@@ -279,17 +279,20 @@ describe('an error', () => {
     expect(await askAll(415, () => text)).toEqual(new Set([415]));
   });
 
-  it.each<readonly [string, () => Promise<AskOptions & { values?: Given['values'] }>]>([
+  it.each<readonly [string, () => Promise<AskOptions & { values?: Given['values']; query?: string }>]>([
     ['POST /users', async () => ({ json: { username: 'ROOT@example.com' } })],
     ['PATCH /users/{id}', async () => ({ json: { username: 'root@example.com' }, values: await someone('lena') })],
     ['POST /users/{id}/disable', async () => ({ json: {}, values: await rootsId() })],
+    ['GET /keys/plan', async () => ({ query: 'set=ACCESS_TOKEN_TTL=2h&set=KEY_MAX_TOKEN_TTL=2h' })],
     ['POST /keys/rotate', async () => ({ json: { fromVersion: 999 } })],
     ['POST /keys/{kid}/revoke', async () => ({ json: { reason: 'again' }, values: { kid: await revokedKid() } })],
     ['POST /keys/replace-standby', async () => (await strangerReplica(), { json: {} })],
     ['POST /keys/renew', async () => ({ json: {} })],
   ])('409 is an answer of %s', async (name, prepare) => {
-    const { values, ...options } = await prepare();
-    const { status, body } = await watch.ask(named(name), { token: await admin(), ...options }, values);
+    const { values, query = '', ...options } = await prepare();
+    const described = named(name);
+    const asked = { ...described, path: `${described.path}?${query}` };
+    const { status, body } = await watch.ask(asked, { token: await admin(), ...options }, values);
     expect({ status, body }).toMatchObject({ status: 409 });
   });
 
