@@ -40,7 +40,8 @@ const INCARNATION = `
   );
   COMMENT ON TABLE keyturn.incarnation IS
     'One row that says by which transaction it was written. A copy of it, as pg_restore makes, was written by another: so the database '
-    'knows that it was restored from a dump. See is_restored() and reconcile().';
+    'knows that it was restored from a dump. See is_restored() and reconcile(). Never rewrite this table, as ALTER COLUMN ... TYPE does: '
+    'that is a copy too.';
   COMMENT ON COLUMN keyturn.incarnation.only_row IS 'Always true: there is one row.';
   COMMENT ON COLUMN keyturn.incarnation.written_by IS 'The transaction that wrote the row: the same as its xmin, unless it is a copy.';
   COMMENT ON COLUMN keyturn.incarnation.number IS 'Rises with every reconciliation, above whatever a server that asked for it knew.';

@@ -72,6 +72,8 @@ describe('an upgrade', () => {
       const committed = readFileSync(new URL('schema.sql', import.meta.url), 'utf8').replace(/^(--.*\n)+\n/, '');
       expect(inEveryVersion(await schemaDump(client))).toBe(inEveryVersion(committed));
       expect(await stored(client)).toEqual(before);
+      // A migration that rewrote keyturn.incarnation would make the next server revoke every key.
+      expect((await client.query('SELECT keyturn.is_restored() AS restored')).rows).toEqual([{ restored: false }]);
       expect(await sqlFinding(await database.connect('auditor'))).toBeUndefined();
     },
   );
