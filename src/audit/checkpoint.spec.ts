@@ -70,6 +70,7 @@ describe('signatureProblem', () => {
     algorithm: 'ES256',
     signs: true,
     public_jwk: publicJwk,
+    published_at: new Date(signedAt - 120 * minute).toISOString(),
     activates_at: new Date(signedAt - 60 * minute).toISOString(),
     retires_at: null,
     revoked_at: null,

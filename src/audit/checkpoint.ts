@@ -60,6 +60,7 @@ const signerSchema = z.looseObject({
   algorithm: z.string(),
   signs: z.boolean(),
   public_jwk: z.record(z.string(), z.unknown()),
+  published_at: instant,
   activates_at: instant,
   retires_at: instant.optional(),
   revoked_at: instant.optional(),
@@ -83,7 +84,11 @@ export async function signatureProblem(checkpoint: Checkpoint, facts: Facts | un
   if (!signer.signs) return `${kid} is kept to verify, and signs nothing`;
   const signedAt = checkpoint.iat * 1_000;
   const until = Math.min(signer.retires_at ?? Infinity, signer.revoked_at ?? Infinity);
-  return until <= signer.activates_at || signedAt < signer.activates_at - LEEWAY_MS || signedAt > until + LEEWAY_MS
+  // Where the clock was set back behind its beginning, its window tells less than all that it signed.
+  const outOfOrder =
+    signer.activates_at < signer.published_at || (signer.revoked_at ?? Infinity) <= signer.activates_at;
+  const signs = outOfOrder || (signer.activates_at < until && signedAt <= until + LEEWAY_MS);
+  return !signs || signedAt < signer.activates_at - LEEWAY_MS
     ? `it says that ${kid} signed it at ${new Date(signedAt).toISOString()}, when that key did not sign`
     : undefined;
 }

@@ -20,11 +20,11 @@ export const manyRows = ({ keys, keyEvents, users, userEvents }: Volumes): strin
     activates_at, retires_at, expires_at, lead, max_token_ttl, verify_tail)
   SELECT n, n || '-AAAAAAAA', 'ES256', true, 'generated', CASE n WHEN 1 THEN 'bootstrap' ELSE 'scheduled' END,
     jsonb_build_object('kty', 'EC', 'crv', 'P-256', 'x', lpad(n::text, 43, 'A'), 'y', lpad(n::text, 43, 'B')), repeat('A', 43),
-    began - interval '720 hours', began,
-    CASE WHEN n < ${keys} THEN began + interval '720 hours' END,
+    began - interval '360 hours', began,
+    CASE WHEN n < ${keys} THEN began + interval '360 hours' END,
     CASE WHEN n < ${keys} THEN began + interval '721 hours 1 minute' END,
     '1 hour', '1 hour', '1 hour 1 minute'
-  FROM generate_series(1, ${keys}) n, LATERAL (SELECT keyturn.clock() + (n - ${keys} + 1.5) * interval '720 hours' AS began) time;
+  FROM generate_series(1, ${keys}) n, LATERAL (SELECT keyturn.clock() + (n - ${keys} + 1.5) * interval '360 hours' AS began) time;
   INSERT INTO keyturn.users (id, username)
   SELECT ${userId('n')}, 'user' || n FROM generate_series(1, ${users}) n;
 

@@ -195,9 +195,13 @@ AS $function$
         INTO seq, problem
         FROM audit.checkpoints point
         LEFT JOIN audit.signing_keys k
-          ON k.kid = point.signed_by AND k.signs AND coalesce(k.activates_at < least(k.retires_at, k.revoked_at), true)
-          AND point.signed_at >= k.activates_at - interval '2 minutes'
-          AND coalesce(point.signed_at <= least(k.retires_at, k.revoked_at) + interval '2 minutes', true)
+          ON k.kid = point.signed_by AND k.signs AND point.signed_at >= k.activates_at - interval '2 minutes'
+          AND (
+            -- Where the clock was set back behind its beginning, its window tells less than all that it signed.
+            k.activates_at < k.published_at OR k.revoked_at <= k.activates_at
+            OR coalesce(k.activates_at < least(k.retires_at, k.revoked_at), true)
+              AND coalesce(point.signed_at <= least(k.retires_at, k.revoked_at) + interval '2 minutes', true)
+          )
         WHERE k.kid IS NULL ORDER BY point.seq LIMIT 1;
       IF FOUND THEN RETURN; END IF;
 
