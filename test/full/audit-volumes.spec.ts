@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Client } from 'pg';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
-import { behindTheTriggers, ownFinding, sqlFinding } from './story.js';
-import { manyRows, readThrough } from './volumes.js';
+import { behindTheTriggers, ownFinding, sqlFinding } from '../audit/story.js';
+import { manyRows, readThrough } from '../audit/volumes.js';
 
 let database: TestDatabase;
 let auditor: Client;

@@ -69,7 +69,10 @@ describe('an upgrade', () => {
 
       await migrate(database.urls.migrator);
 
-      const committed = readFileSync(new URL('schema.sql', import.meta.url), 'utf8').replace(/^(--.*\n)+\n/, '');
+      const committed = readFileSync(new URL('../database/schema.sql', import.meta.url), 'utf8').replace(
+        /^(--.*\n)+\n/,
+        '',
+      );
       expect(inEveryVersion(await schemaDump(client))).toBe(inEveryVersion(committed));
       expect(await stored(client)).toEqual(before);
       // A migration that rewrote keyturn.incarnation would make the next server revoke every key.

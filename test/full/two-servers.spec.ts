@@ -1,9 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { Client } from 'pg';
-import { beginLogin, claimsOf, kidOf, logIn, me, ready, revoke, rotate, send } from '../full/support/client.js';
-import { endAll, settingsFor, startKeyturn, type Keyturn } from '../full/support/keyturn.js';
-import { distribution, kindOf, say } from '../full/support/load.js';
-import { eventually, pause } from '../full/support/wait.js';
+import { beginLogin, claimsOf, kidOf, logIn, me, ready, revoke, rotate, send } from './support/client.js';
+import { endAll, settingsFor, startKeyturn, type Keyturn } from './support/keyturn.js';
+import { distribution, kindOf, say } from './support/load.js';
+import { eventually, pause } from './support/wait.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 
 // Processes start, and receipts wait for servers to follow.

@@ -10,8 +10,8 @@ import { SigningKeyStore } from '../../src/keys/signing-key-store.js';
 import { startTestApp, type OpenedKey, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { forge, readToken, segment, signedBy } from '../support/tokens.js';
-import { keyturnBeside } from './support/cli.js';
-import { ecPair } from './support/keys.js';
+import { keyturnBeside } from '../exchange/support/cli.js';
+import { ecPair } from '../exchange/support/keys.js';
 
 jest.setTimeout(60_000);
 
