@@ -40,7 +40,10 @@ export const manyRows = ({ keys, keyEvents, users, userEvents }: Volumes): strin
         SELECT 1 AS place, version AS n, CASE version WHEN 1 THEN 'bootstrapped' ELSE 'published' END AS event, version, kid,
           NULL::uuid AS id, NULL::jsonb AS old, jsonb_strip_nulls(to_jsonb(k)) AS new FROM keyturn.signing_keys k
         UNION ALL
-        SELECT 2, n, 'scheduled', k.version, k.kid, NULL, '{"signs": true}', '{"signs": true}'
+        -- There and back again, so that as many as the keys twice over leave each as it is.
+        SELECT 2, n, 'scheduled', k.version, k.kid, NULL,
+          jsonb_build_object('lead', CASE n / ${keys} % 2 WHEN 0 THEN to_jsonb(k) -> 'lead' ELSE '"02:00:00"' END),
+          jsonb_build_object('lead', CASE n / ${keys} % 2 WHEN 0 THEN '"02:00:00"' ELSE to_jsonb(k) -> 'lead' END)
         FROM generate_series(0, ${keyEvents} - 1) n JOIN keyturn.signing_keys k ON k.version = n % ${keys} + 1
         UNION ALL
         SELECT 3, row_number() OVER (ORDER BY id), 'user_created', NULL, NULL, id, NULL, '{"ver": 1, "roles": []}' FROM keyturn.users
