@@ -173,7 +173,10 @@ async function commandsUnder(heading: string): Promise<string[]> {
       throw new Error(said, { cause: error });
     });
     expect(await verifyWith('new.json', 'keyturn_restored')).toBe('');
-    expect(await verifyWith('kept.json', 'keyturn_restored')).toMatch(`row ${lost} is not what the kept checkpoint`);
+    // By whether the new history has grown past that row already.
+    expect(await verifyWith('kept.json', 'keyturn_restored')).toMatch(
+      new RegExp(`row ${lost} is (not what the kept checkpoint|missing, but the kept checkpoint)`),
+    );
   });
 
   it('under running servers, in the place of the database that they serve: they reconcile it, once, and go on', async () => {
