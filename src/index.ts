@@ -15,7 +15,7 @@ export { ConfigError, loadConfig } from './config/load-config.js';
 export { DatabaseModule } from './database/database.module.js';
 export { asKeyturnError } from './database/unavailable.js';
 export { openDatabase, type OpenDatabase } from './database/open-database.js';
-export { KeyRotation } from './keys/key-rotation.js';
+export { KeyRotation } from './keys/operations/key-rotation.js';
 export { KeysModule } from './keys/keys.module.js';
 export { KeyVault } from './keys/vault/key-vault.js';
 export { createServer } from './server.js';

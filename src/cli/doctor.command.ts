@@ -7,7 +7,7 @@ import { DatabaseClock } from '../database/database-clock.js';
 import { News } from '../database/news.js';
 import type { OpenDatabase } from '../database/open-database.js';
 import { isHmac, signerAmong, standbyAmong, type SigningKey } from '../keys/signing-key.js';
-import { SigningKeyStore } from '../keys/signing-key-store.js';
+import { SigningKeyStore } from '../keys/store/signing-key-store.js';
 import { CannotOpen } from '../keys/vault/key-encryption-keys.js';
 import { KeySealing } from '../keys/vault/key-sealing.js';
 import { readerAs, withClient } from './client.js';

@@ -2,7 +2,7 @@ import { renameSync, rmSync, writeFileSync } from 'node:fs';
 import { Command, Option } from 'commander';
 import { CONFIG, type Config } from '../config/config.js';
 import { EXPORT_FORMATS, exportKeys, type Export, type ExportFormat } from '../keys/exchange/write-keys.js';
-import { SigningKeyStore } from '../keys/signing-key-store.js';
+import { SigningKeyStore } from '../keys/store/signing-key-store.js';
 import { CommandError } from './command-error.js';
 import { withContext } from './context.js';
 

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
-import { viewKey } from '../keys/key-view.js';
+import { viewKey } from '../keys/http/key-view.js';
 import { stateOf, type SigningKey } from '../keys/signing-key.js';
-import { SigningKeyStore } from '../keys/signing-key-store.js';
+import { SigningKeyStore } from '../keys/store/signing-key-store.js';
 import { environment, withContext } from './context.js';
 import { print, printJson } from './output.js';
 import { moment } from './relative-time.js';

@@ -1,9 +1,9 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { CONFIG, type Config } from '../config/config.js';
 import { readAssignment, withSettings } from '../config/load-config.js';
-import { tryOut } from '../keys/forecast.js';
-import { parseHorizon } from '../keys/horizon.js';
-import { SigningKeyStore } from '../keys/signing-key-store.js';
+import { tryOut } from '../keys/planning/forecast.js';
+import { parseHorizon } from '../keys/planning/horizon.js';
+import { SigningKeyStore } from '../keys/store/signing-key-store.js';
 import { stateOf } from '../keys/signing-key.js';
 import { environment, withContext } from './context.js';
 import { print, printJson } from './output.js';

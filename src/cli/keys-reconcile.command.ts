@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { Reconciliation } from '../keys/reconciliation.js';
+import { Reconciliation } from '../keys/operations/reconciliation.js';
 import { confirm } from './ask.js';
 import { withContext } from './context.js';
 import { print, printJson } from './output.js';

@@ -1,7 +1,7 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import { Command, Option } from 'commander';
 import { ALGORITHMS } from '../config/settings.js';
-import { KeyReplacement, type Source } from '../keys/key-replacement.js';
+import { KeyReplacement, type Source } from '../keys/operations/key-replacement.js';
 import type { Algorithm } from '../keys/signing-key.js';
 import { withContext } from './context.js';
 import { print, printJson } from './output.js';

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { KeyResealing } from '../keys/key-resealing.js';
+import { KeyResealing } from '../keys/operations/key-resealing.js';
 import { withContext } from './context.js';
 import { print, printJson } from './output.js';
 import { withProgress } from './progress.js';

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
-import { KeyRotation, RECEIPT_PATIENCE_MS } from '../keys/key-rotation.js';
+import { KeyRotation, RECEIPT_PATIENCE_MS } from '../keys/operations/key-rotation.js';
 import { CONFIG, type Config } from '../config/config.js';
-import { receiptOf } from '../keys/receipt.js';
+import { receiptOf } from '../keys/http/receipt.js';
 import { confirm } from './ask.js';
 import { withContext } from './context.js';
 import { print, printJson } from './output.js';

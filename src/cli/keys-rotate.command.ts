@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { KeyRotation } from '../keys/key-rotation.js';
+import { KeyRotation } from '../keys/operations/key-rotation.js';
 import { withContext } from './context.js';
 import { print, printJson } from './output.js';
 import { moment } from './relative-time.js';

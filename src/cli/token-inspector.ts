@@ -15,7 +15,7 @@ import { MalformedKey, verificationKey } from '../keys/key-material.js';
 import { KeyRefresh, type Secrets } from '../keys/ring/key-refresh.js';
 import { KeyRing } from '../keys/ring/key-ring.js';
 import { isHmac, stateOf, verifies, type KeyState, type SigningKey } from '../keys/signing-key.js';
-import { SigningKeyStore, type KeySet } from '../keys/signing-key-store.js';
+import { SigningKeyStore, type KeySet } from '../keys/store/signing-key-store.js';
 import { KeySealing } from '../keys/vault/key-sealing.js';
 import { LocalKeyVault } from '../keys/vault/local-key-vault.js';
 import { inWords } from './keys-list.command.js';

@@ -1,11 +1,11 @@
 import { Module } from '@nestjs/common';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { KeyAdmission } from './key-admission.js';
-import { KeyRotation } from './key-rotation.js';
-import { Reconciliation } from './reconciliation.js';
-import { Replicas } from './replicas.js';
-import { SigningKeyRow } from './signing-key.entity.js';
-import { SigningKeyStore } from './signing-key-store.js';
+import { KeyAdmission } from './operations/key-admission.js';
+import { KeyRotation } from './operations/key-rotation.js';
+import { Reconciliation } from './operations/reconciliation.js';
+import { Replicas } from './replicas/replicas.js';
+import { SigningKeyRow } from './store/signing-key.entity.js';
+import { SigningKeyStore } from './store/signing-key-store.js';
 
 /** Looking at keys, moving their timestamps and taking in public ones: all that needs no private half and no key-encryption key. */
 @Module({

@@ -1,11 +1,11 @@
 import { Module } from '@nestjs/common';
 import { JwtModule } from '@nestjs/jwt';
-import { JwksController } from './jwks.controller.js';
+import { JwksController } from './http/jwks.controller.js';
 import { KeyCustodyModule } from './key-custody.module.js';
-import { KeyTick } from './key-tick.js';
-import { KeyUpkeep } from './key-upkeep.js';
-import { KeysController } from './keys.controller.js';
-import { Replica } from './replicas.js';
+import { KeyTick } from './upkeep/key-tick.js';
+import { KeyUpkeep } from './upkeep/key-upkeep.js';
+import { KeysController } from './http/keys.controller.js';
+import { Replica } from './replicas/replica.js';
 import { KeyRefresh } from './ring/key-refresh.js';
 import { KeyRing } from './ring/key-ring.js';
 import { KeyVault } from './vault/key-vault.js';

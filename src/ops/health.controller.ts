@@ -5,24 +5,14 @@ import { Public } from '../common/access.js';
 import { Documented } from '../common/http/documented.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { DatabaseClock } from '../database/database-clock.js';
-import { Reconciliation } from '../keys/reconciliation.js';
+import { Reconciliation } from '../keys/operations/reconciliation.js';
 import { KeyRefresh } from '../keys/ring/key-refresh.js';
 import { KeyRing } from '../keys/ring/key-ring.js';
 import { LocalKeyVault } from '../keys/vault/local-key-vault.js';
-import { liveness, readiness } from './health.schemas.js';
+import { liveness, readiness, type Readiness } from './health.schemas.js';
 
 interface Reply {
   status(code: number): unknown;
-}
-
-/** What a balancer and an operator want to know of this server. */
-export interface Readiness {
-  readonly status: 'ready' | 'not_ready';
-  /** Sentences for a person; empty when all is well. Trouble with signing alone takes no server out. */
-  readonly problems: readonly string[];
-  readonly signer: string | null;
-  readonly standby: string | null;
-  readonly generation: number;
 }
 
 /** Is this server on its way out? A balancer should hear of it before the listener closes. */

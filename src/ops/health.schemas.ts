@@ -1,5 +1,14 @@
 import { z } from 'zod';
-import type { Readiness } from './health.controller.js';
+
+/** What a balancer and an operator want to know of this server. */
+export interface Readiness {
+  readonly status: 'ready' | 'not_ready';
+  /** Sentences for a person; empty when all is well. Trouble with signing alone takes no server out. */
+  readonly problems: readonly string[];
+  readonly signer: string | null;
+  readonly standby: string | null;
+  readonly generation: number;
+}
 
 /** `GET /health/live` */
 export const liveness = z.strictObject({ status: z.literal('live') });

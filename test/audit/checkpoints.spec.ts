@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { Client } from 'pg';
 import { readCheckpoint } from '../../src/audit/checkpoint.js';
-import { KeyTick } from '../../src/keys/key-tick.js';
+import { KeyTick } from '../../src/keys/upkeep/key-tick.js';
 import { only } from '../support/signing-keys.js';
 import { members, startTestApp, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import ts from 'typescript';
 import { SYSTEM } from '../../src/database/change.js';
-import { KeyRotation } from '../../src/keys/key-rotation.js';
+import { KeyRotation } from '../../src/keys/operations/key-rotation.js';
 import { KeyRing } from '../../src/keys/ring/key-ring.js';
 import { KeyVault } from '../../src/keys/vault/key-vault.js';
 import { run } from '../exchange/support/cli.js';

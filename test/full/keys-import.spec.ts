@@ -4,7 +4,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@je
 import { createLocalJWKSet, jwtVerify, type JSONWebKeySet } from 'jose';
 import { z } from 'zod';
 import { SYSTEM } from '../../src/database/change.js';
-import { SigningKeyStore } from '../../src/keys/signing-key-store.js';
+import { SigningKeyStore } from '../../src/keys/store/signing-key-store.js';
 import type { SigningKey } from '../../src/keys/signing-key.js';
 import { history } from '../support/history.js';
 import { startTestApp, type TestApp } from '../support/test-app.js';

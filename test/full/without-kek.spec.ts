@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { SYSTEM } from '../../src/database/change.js';
-import { KeyReplacement } from '../../src/keys/key-replacement.js';
-import { KeyRotation } from '../../src/keys/key-rotation.js';
+import { KeyReplacement } from '../../src/keys/operations/key-replacement.js';
+import { KeyRotation } from '../../src/keys/operations/key-rotation.js';
 import { startTestApp, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { keyturnBeside, temporaryFolder, type Folder } from '../exchange/support/cli.js';

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { KeyBackup } from '../../src/keys/backup/key-backup.js';
 import { KeyRing } from '../../src/keys/ring/key-ring.js';
-import { SigningKeyStore } from '../../src/keys/signing-key-store.js';
+import { SigningKeyStore } from '../../src/keys/store/signing-key-store.js';
 import { KeyEncryptionKeys } from '../../src/keys/vault/key-encryption-keys.js';
 import { startTestApp, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';

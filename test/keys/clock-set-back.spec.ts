@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import type { Client } from 'pg';
 import { SYSTEM } from '../../src/database/change.js';
-import { KeyRotation } from '../../src/keys/key-rotation.js';
+import { KeyRotation } from '../../src/keys/operations/key-rotation.js';
 import { allKeys, day, hour, minute } from '../support/signing-keys.js';
 import { startTestApp, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { z } from 'zod';
 import { SYSTEM } from '../../src/database/change.js';
-import { KeyReplacement } from '../../src/keys/key-replacement.js';
-import { KeyResealing } from '../../src/keys/key-resealing.js';
+import { KeyReplacement } from '../../src/keys/operations/key-replacement.js';
+import { KeyResealing } from '../../src/keys/operations/key-resealing.js';
 import { KeyRing } from '../../src/keys/ring/key-ring.js';
 import { KeyEncryptionKeys } from '../../src/keys/vault/key-encryption-keys.js';
 import { decodeProtectedHeader } from 'jose';

@@ -1,7 +1,7 @@
 import { calculateJwkThumbprint, exportJWK } from 'jose';
 import { publicMembers } from '../key-material.js';
 import type { Instant } from '../signing-key.js';
-import type { VerifyOnlyKey } from '../signing-key-writes.js';
+import type { VerifyOnlyKey } from '../store/signing-key-writes.js';
 import { chooseAlgorithm } from './choose-algorithm.js';
 import type { FoundKey } from './found-key.js';
 import { refuseBadKid, refuseRevoked, type ImportWishes, type ImportWorld } from './import-rules.js';

@@ -2,7 +2,7 @@ import type { JWK } from 'jose';
 import { iso } from '../../common/iso.js';
 import type { KeyPolicy } from '../../config/config.js';
 import { publicMembers, verificationKey } from '../key-material.js';
-import { dueAfter } from '../plan-keys.js';
+import { dueAfter } from '../planning/plan-keys.js';
 import { isHmac, signerAmong, stateOf, type Instant, type SigningKey } from '../signing-key.js';
 import { refusal } from './refusal.js';
 

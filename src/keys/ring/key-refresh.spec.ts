@@ -6,7 +6,7 @@ import { Tally } from '../../common/tally.js';
 import { loadConfig } from '../../config/load-config.js';
 import { DatabaseClock } from '../../database/database-clock.js';
 import { asymmetricMaterial } from '../key-material.js';
-import { SigningKeyStore, type KeySet } from '../signing-key-store.js';
+import { SigningKeyStore, type KeySet } from '../store/signing-key-store.js';
 import type { SigningKey } from '../signing-key.js';
 import { KeyEncryptionKeys } from '../vault/key-encryption-keys.js';
 import { KeySealing } from '../vault/key-sealing.js';

@@ -5,7 +5,7 @@ import { Tally } from '../../common/tally.js';
 import { CONFIG, type Config } from '../../config/config.js';
 import { DatabaseClock } from '../../database/database-clock.js';
 import { checkInstants, MalformedKey, verificationKey } from '../key-material.js';
-import { SigningKeyStore } from '../signing-key-store.js';
+import { SigningKeyStore } from '../store/signing-key-store.js';
 import { isHmac, verifies, type SigningKey } from '../signing-key.js';
 import { LocalKeyVault } from '../vault/local-key-vault.js';
 import { KeyRing, type RingKey } from './key-ring.js';

@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import type { KeyPolicy } from '../config/config.js';
+import type { KeyPolicy } from '../../config/config.js';
 import { afterPlan, brokenBySettings, forecast } from './forecast.js';
 import { planKeys } from './plan-keys.js';
-import { signerAmong, type SigningKey } from './signing-key.js';
+import { signerAmong, type SigningKey } from '../signing-key.js';
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;

@@ -1,8 +1,8 @@
 import { z } from 'zod';
-import { instantText, sentence } from '../common/text.js';
-import { ALGORITHMS } from '../config/settings.js';
-import { readAssignment } from '../config/load-config.js';
-import { parseHorizon } from './horizon.js';
+import { instantText, sentence } from '../../common/text.js';
+import { ALGORITHMS } from '../../config/settings.js';
+import { readAssignment } from '../../config/load-config.js';
+import { parseHorizon } from '../planning/horizon.js';
 import type { KeyView } from './key-view.js';
 import type { Receipt } from './receipt.js';
 

@@ -1,6 +1,6 @@
-import { iso } from '../common/iso.js';
-import type { KeyPolicy } from '../config/config.js';
-import type { RevocationOutcome } from './key-rotation.js';
+import { iso } from '../../common/iso.js';
+import type { KeyPolicy } from '../../config/config.js';
+import type { RevocationOutcome } from '../operations/key-rotation.js';
 
 /** What a revocation is answered with. Times are ISO 8601 in UTC. */
 export interface Receipt {

@@ -1,4 +1,4 @@
-import { parseDuration } from '../config/duration.js';
+import { parseDuration } from '../../config/duration.js';
 
 const DAY = 86_400_000;
 const LONGEST = 10 * 365 * DAY;

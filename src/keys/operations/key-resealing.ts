@@ -1,11 +1,11 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource } from 'typeorm';
-import { KeyturnError } from '../common/errors.js';
-import { inChange, type Actor } from '../database/change.js';
-import { Replicas } from './replicas.js';
-import { SigningKeyRow } from './signing-key.entity.js';
-import { CannotOpen, KeyEncryptionKeys, type Sealed } from './vault/key-encryption-keys.js';
-import { KeySealing } from './vault/key-sealing.js';
+import { KeyturnError } from '../../common/errors.js';
+import { inChange, type Actor } from '../../database/change.js';
+import { Replicas } from '../replicas/replicas.js';
+import { SigningKeyRow } from '../store/signing-key.entity.js';
+import { CannotOpen, KeyEncryptionKeys, type Sealed } from '../vault/key-encryption-keys.js';
+import { KeySealing } from '../vault/key-sealing.js';
 
 interface SecretRow {
   readonly kek_id: string;

@@ -1,6 +1,6 @@
 import { Injectable, Logger } from '@nestjs/common';
 import { DataSource, type EntityManager } from 'typeorm';
-import { inChange, SYSTEM, type Actor } from '../database/change.js';
+import { inChange, SYSTEM, type Actor } from '../../database/change.js';
 
 /**
  * An older copy of the database was restored: what was revoked, ended or spent after it was made is not known any more. So that none of

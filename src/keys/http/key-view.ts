@@ -1,5 +1,5 @@
-import { iso } from '../common/iso.js';
-import { stateOf, type Instant, type SigningKey } from './signing-key.js';
+import { iso } from '../../common/iso.js';
+import { stateOf, type Instant, type SigningKey } from '../signing-key.js';
 
 /** A key as administrators see it, by HTTP and with `--json`. Times are ISO 8601 in UTC. */
 export interface KeyView {

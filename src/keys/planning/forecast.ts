@@ -1,8 +1,8 @@
-import { KeyturnError } from '../common/errors.js';
-import type { Config, KeyPolicy } from '../config/config.js';
-import { formatDuration } from '../config/duration.js';
+import { KeyturnError } from '../../common/errors.js';
+import type { Config, KeyPolicy } from '../../config/config.js';
+import { formatDuration } from '../../config/duration.js';
 import { planKeys, type KeyPlan, type Mint, type Readability, type Takeover } from './plan-keys.js';
-import { signerAmong, standbyAmong, type Instant, type SigningKey } from './signing-key.js';
+import { signerAmong, standbyAmong, type Instant, type SigningKey } from '../signing-key.js';
 
 /** In a forecast, every private half opens. */
 const EVERYTHING_OPENS: Readability = { opensHere: () => true, opensAnywhere: () => true };

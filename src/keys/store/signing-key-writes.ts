@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { JWK } from 'jose';
 import type { EntityManager } from 'typeorm';
-import type { KeyMaterial } from './key-material.js';
-import type { Mint, Takeover } from './plan-keys.js';
-import type { Algorithm, Instant, SigningKey } from './signing-key.js';
-import type { Sealed } from './vault/key-encryption-keys.js';
+import type { KeyMaterial } from '../key-material.js';
+import type { Mint, Takeover } from '../planning/plan-keys.js';
+import type { Algorithm, Instant, SigningKey } from '../signing-key.js';
+import type { Sealed } from '../vault/key-encryption-keys.js';
 
 /** A key that enters the ring as the next signer. */
 export interface Publication {

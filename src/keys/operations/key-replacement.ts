@@ -1,15 +1,15 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { KeyturnError } from '../common/errors.js';
-import { CONFIG, type Config } from '../config/config.js';
-import type { Actor } from '../database/change.js';
-import { GENERATE_KEY, type GenerateKey, type KeyMaterial } from './key-material.js';
-import { planReplacement } from './plan-keys.js';
-import { Replicas } from './replicas.js';
-import { signerAmong, type Algorithm, type Instant, type SigningKey } from './signing-key.js';
-import { SigningKeyStore } from './signing-key-store.js';
-import type { Publication } from './signing-key-writes.js';
-import { CannotOpen } from './vault/key-encryption-keys.js';
-import { KeySealing } from './vault/key-sealing.js';
+import { KeyturnError } from '../../common/errors.js';
+import { CONFIG, type Config } from '../../config/config.js';
+import type { Actor } from '../../database/change.js';
+import { GENERATE_KEY, type GenerateKey, type KeyMaterial } from '../key-material.js';
+import { planReplacement } from '../planning/plan-keys.js';
+import { Replicas } from '../replicas/replicas.js';
+import { signerAmong, type Algorithm, type Instant, type SigningKey } from '../signing-key.js';
+import { SigningKeyStore } from '../store/signing-key-store.js';
+import type { Publication } from '../store/signing-key-writes.js';
+import { CannotOpen } from '../vault/key-encryption-keys.js';
+import { KeySealing } from '../vault/key-sealing.js';
 
 /** Where the new standby comes from. */
 export type Source =

@@ -1,17 +1,17 @@
 import { Body, Controller, Get, HttpCode, Inject, Logger, Param, Post, Query, Req } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
-import { CurrentUser, FreshLogin, Roles, type AuthenticatedUser } from '../common/access.js';
-import { Documented } from '../common/http/documented.js';
-import { iso } from '../common/iso.js';
-import { Tally } from '../common/tally.js';
-import { KeyturnError } from '../common/errors.js';
-import { CONFIG, type Config } from '../config/config.js';
-import { ConfigError, readAssignment, withSettings } from '../config/load-config.js';
-import type { Actor } from '../database/change.js';
-import { tryOut, type Forecast } from './forecast.js';
-import { KeyReplacement, type Source } from './key-replacement.js';
-import { KeyRotation } from './key-rotation.js';
+import { CurrentUser, FreshLogin, Roles, type AuthenticatedUser } from '../../common/access.js';
+import { Documented } from '../../common/http/documented.js';
+import { iso } from '../../common/iso.js';
+import { Tally } from '../../common/tally.js';
+import { KeyturnError } from '../../common/errors.js';
+import { CONFIG, type Config } from '../../config/config.js';
+import { ConfigError, readAssignment, withSettings } from '../../config/load-config.js';
+import type { Actor } from '../../database/change.js';
+import { tryOut, type Forecast } from '../planning/forecast.js';
+import { KeyReplacement, type Source } from '../operations/key-replacement.js';
+import { KeyRotation } from '../operations/key-rotation.js';
 import { viewKey, type KeyView } from './key-view.js';
 import {
   keyList,
@@ -27,7 +27,7 @@ import {
   rotated,
 } from './keys.schemas.js';
 import { receiptOf, type Receipt } from './receipt.js';
-import { SigningKeyStore } from './signing-key-store.js';
+import { SigningKeyStore } from '../store/signing-key-store.js';
 
 type ForecastView = Omit<Forecast, 'at'> & { readonly at: string };
 

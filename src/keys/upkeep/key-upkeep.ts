@@ -1,16 +1,16 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap } from '@nestjs/common';
 import { Cron, CronExpression } from '@nestjs/schedule';
-import { CONFIG, type Config } from '../config/config.js';
-import { ConfigError } from '../config/load-config.js';
-import { DatabaseClock } from '../database/database-clock.js';
-import { News } from '../database/news.js';
-import { brokenBySettings } from './forecast.js';
+import { CONFIG, type Config } from '../../config/config.js';
+import { ConfigError } from '../../config/load-config.js';
+import { DatabaseClock } from '../../database/database-clock.js';
+import { News } from '../../database/news.js';
+import { brokenBySettings } from '../planning/forecast.js';
 import { KeyTick } from './key-tick.js';
-import { Reconciliation } from './reconciliation.js';
-import { Replica } from './replicas.js';
-import { KeyRefresh } from './ring/key-refresh.js';
-import { KeyRing } from './ring/key-ring.js';
-import { SigningKeyStore } from './signing-key-store.js';
+import { Reconciliation } from '../operations/reconciliation.js';
+import { Replica } from '../replicas/replica.js';
+import { KeyRefresh } from '../ring/key-refresh.js';
+import { KeyRing } from '../ring/key-ring.js';
+import { SigningKeyStore } from '../store/signing-key-store.js';
 
 /** After a look that failed the next one waits for so long: each costs queries, and perhaps a key pair. */
 const RETRY_MS = 5_000;

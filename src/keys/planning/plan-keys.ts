@@ -1,5 +1,5 @@
-import type { KeyPolicy } from '../config/config.js';
-import { KeyturnError } from '../common/errors.js';
+import type { KeyPolicy } from '../../config/config.js';
+import { KeyturnError } from '../../common/errors.js';
 import {
   isHmac,
   signerAmong,
@@ -8,7 +8,7 @@ import {
   type Activation,
   type Instant,
   type SigningKey,
-} from './signing-key.js';
+} from '../signing-key.js';
 
 /** A key to be made, without its material. Times are milliseconds since 1970. */
 export interface Mint {

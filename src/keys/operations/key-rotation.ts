@@ -1,10 +1,10 @@
 import { Injectable } from '@nestjs/common';
-import { KeyturnError } from '../common/errors.js';
-import type { Actor } from '../database/change.js';
-import { planRotation, type RotationRequest } from './plan-keys.js';
-import { Replicas, type Reach } from './replicas.js';
-import { signerAmong, standbyAmong, type Instant, type SigningKey } from './signing-key.js';
-import { SigningKeyStore } from './signing-key-store.js';
+import { KeyturnError } from '../../common/errors.js';
+import type { Actor } from '../../database/change.js';
+import { planRotation, type RotationRequest } from '../planning/plan-keys.js';
+import { Replicas, type Reach } from '../replicas/replicas.js';
+import { signerAmong, standbyAmong, type Instant, type SigningKey } from '../signing-key.js';
+import { SigningKeyStore } from '../store/signing-key-store.js';
 
 /** What a rotation did. */
 export interface RotationOutcome {

@@ -1,12 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import { DataSource, QueryFailedError, type EntityManager } from 'typeorm';
-import { KeyturnError } from '../common/errors.js';
-import { inChange, type Actor } from '../database/change.js';
-import { asKeyturnError } from '../database/unavailable.js';
+import { KeyturnError } from '../../common/errors.js';
+import { inChange, type Actor } from '../../database/change.js';
+import { asKeyturnError } from '../../database/unavailable.js';
 import { SigningKeyRow } from './signing-key.entity.js';
-import type { Instant, SigningKey } from './signing-key.js';
+import type { Instant, SigningKey } from '../signing-key.js';
 import { writeKeyChanges, type KeyChanges, type Seal } from './signing-key-writes.js';
-import type { Sealed } from './vault/key-encryption-keys.js';
+import type { Sealed } from '../vault/key-encryption-keys.js';
 
 /** A key that may still matter, with its sealed private half where there is one. */
 export interface StoredKey {

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
-import type { Actor } from '../database/change.js';
-import { SigningKeyStore } from './signing-key-store.js';
-import type { VerifyOnlyKey } from './signing-key-writes.js';
+import type { Actor } from '../../database/change.js';
+import { SigningKeyStore } from '../store/signing-key-store.js';
+import type { VerifyOnlyKey } from '../store/signing-key-writes.js';
 
 /** Takes in public keys from outside. They have no private half, so nothing here opens or seals one. */
 @Injectable()

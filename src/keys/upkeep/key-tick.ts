@@ -1,14 +1,14 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import { CONFIG, type Config } from '../config/config.js';
-import { SYSTEM } from '../database/change.js';
-import { GENERATE_KEY, type GenerateKey, type KeyMaterial } from './key-material.js';
-import { isSettled, planKeys, type KeyPlan, type Readability } from './plan-keys.js';
-import { Replicas } from './replicas.js';
-import { KeyRefresh } from './ring/key-refresh.js';
-import { KeyRing } from './ring/key-ring.js';
-import type { Instant, SigningKey } from './signing-key.js';
-import { SigningKeyStore } from './signing-key-store.js';
-import { LocalKeyVault } from './vault/local-key-vault.js';
+import { CONFIG, type Config } from '../../config/config.js';
+import { SYSTEM } from '../../database/change.js';
+import { GENERATE_KEY, type GenerateKey, type KeyMaterial } from '../key-material.js';
+import { isSettled, planKeys, type KeyPlan, type Readability } from '../planning/plan-keys.js';
+import { Replicas } from '../replicas/replicas.js';
+import { KeyRefresh } from '../ring/key-refresh.js';
+import { KeyRing } from '../ring/key-ring.js';
+import type { Instant, SigningKey } from '../signing-key.js';
+import { SigningKeyStore } from '../store/signing-key-store.js';
+import { LocalKeyVault } from '../vault/local-key-vault.js';
 
 /**
  * The one place that mints. Read, decide, generate outside the transaction, decide again inside: whoever loses the race

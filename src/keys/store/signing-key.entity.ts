@@ -1,6 +1,6 @@
 import type { JWK } from 'jose';
 import { Column, Entity, PrimaryColumn, type ValueTransformer } from 'typeorm';
-import type { Activation, Algorithm, Instant, Origin, SigningKey } from './signing-key.js';
+import type { Activation, Algorithm, Instant, Origin, SigningKey } from '../signing-key.js';
 
 const instant: ValueTransformer = {
   // 'infinity' comes as a number: one such row must not keep the others from being read.

@@ -2,13 +2,13 @@ import { createHash } from 'node:crypto';
 import { Controller, Get, Header, Headers, Inject, Res } from '@nestjs/common';
 import { ApiProduces, ApiTags } from '@nestjs/swagger';
 import type { JSONWebKeySet } from 'jose';
-import { Public } from '../common/access.js';
-import { Documented } from '../common/http/documented.js';
-import { CONFIG, type Config } from '../config/config.js';
-import { publicMembers } from './key-material.js';
+import { Public } from '../../common/access.js';
+import { Documented } from '../../common/http/documented.js';
+import { CONFIG, type Config } from '../../config/config.js';
+import { publicMembers } from '../key-material.js';
 import { keySet } from './keys.schemas.js';
-import { KeyRefresh } from './ring/key-refresh.js';
-import type { RingKey } from './ring/key-ring.js';
+import { KeyRefresh } from '../ring/key-refresh.js';
+import type { RingKey } from '../ring/key-ring.js';
 
 /** The part of a Fastify reply that a 304 needs. */
 interface Reply {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { seed } from '../../test/support/seed.js';
-import { KeyturnError } from '../common/errors.js';
-import type { KeyPolicy } from '../config/config.js';
+import { seed } from '../../../test/support/seed.js';
+import { KeyturnError } from '../../common/errors.js';
+import type { KeyPolicy } from '../../config/config.js';
 import { afterPlan, afterTakeover } from './forecast.js';
 import {
   isSettled,
@@ -14,7 +14,7 @@ import {
   type Readability,
   type Takeover,
 } from './plan-keys.js';
-import { isHmac, signerAmong, standbyAmong, stateOf, verifies, type SigningKey } from './signing-key.js';
+import { isHmac, signerAmong, standbyAmong, stateOf, verifies, type SigningKey } from '../signing-key.js';
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;

@@ -1,0 +1,64 @@
+import { randomUUID } from 'node:crypto';
+import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/common';
+import { DataSource } from 'typeorm';
+import { KEYTURN_VERSION } from '../../common/version.js';
+import { CONFIG, type Config } from '../../config/config.js';
+import { KeyRing } from '../ring/key-ring.js';
+import { LocalKeyVault } from '../vault/local-key-vault.js';
+import { HEARTBEAT_MS, mayVerifyFor, MAY_VERIFY } from './liveness.js';
+
+/** This server's row among the servers that are up. */
+@Injectable()
+export class Replica implements OnApplicationShutdown {
+  readonly id = randomUUID();
+  private readonly logger = new Logger('Replica');
+  private told = '';
+  private toldAt = -Infinity;
+  private reporting: Promise<void> | undefined;
+  private signedOff = false;
+
+  constructor(
+    @Inject(CONFIG) private readonly config: Config,
+    private readonly dataSource: DataSource,
+    private readonly ring: KeyRing,
+    private readonly vault: LocalKeyVault,
+  ) {}
+
+  /** Says what this server knows: when that has changed, and every few seconds. */
+  async report(): Promise<void> {
+    const { generation } = this.ring;
+    const knows = JSON.stringify([generation, this.vault.kekIds, this.vault.openedVersions]);
+    if (this.signedOff || (knows === this.told && performance.now() - this.toldAt < HEARTBEAT_MS)) return;
+    // Before it is said, not after: nothing is followed later than HEARTBEAT_MS after the `last_seen_at` that others read.
+    const toldAt = performance.now();
+    this.reporting = this.tell(Math.max(generation, 0));
+    await this.reporting;
+    this.told = knows;
+    this.toldAt = toldAt;
+  }
+
+  private async tell(generation: number): Promise<void> {
+    await this.dataSource.query(
+      `INSERT INTO keyturn.replicas AS r (id, code_version, generation, kek_ids, opens, last_seen_at)
+       VALUES ($1, $2, $3, $4, $5, keyturn.clock())
+       ON CONFLICT ON CONSTRAINT pk_replicas
+       DO UPDATE SET generation = excluded.generation, kek_ids = excluded.kek_ids, opens = excluded.opens, last_seen_at = excluded.last_seen_at`,
+      [this.id, KEYTURN_VERSION, generation, this.vault.kekIds, this.vault.openedVersions],
+    );
+    await this.dataSource.query(
+      `DELETE FROM keyturn.replicas WHERE NOT (${MAY_VERIFY}) AND last_seen_at < keyturn.clock() - interval '24 hours'`,
+      [mayVerifyFor(this.config)],
+    );
+  }
+
+  /** Whoever has signed off is named in no receipt, so nothing may write the row again. */
+  async onApplicationShutdown(): Promise<void> {
+    this.signedOff = true;
+    await this.reporting?.catch(() => undefined);
+    await this.dataSource
+      .query('DELETE FROM keyturn.replicas WHERE id = $1', [this.id])
+      .catch((error: unknown) =>
+        this.logger.warn(`could not sign off: ${error instanceof Error ? error.message : 'unknown error'}`),
+      );
+  }
+}
