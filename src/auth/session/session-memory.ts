@@ -4,7 +4,7 @@ import { DatabaseClock } from '../../database/database-clock.js';
 import { News, type NewsItem } from '../../database/news.js';
 import { SessionStore, type Session } from './session-store.js';
 
-/** Sessions remembered at most; about 300 bytes each. */
+/** Sessions remembered at most; about 300 bytes each. Given as a size, because for a `max` the cache takes all its room at the start. */
 const CAPACITY = 100_000;
 
 /**
@@ -13,7 +13,7 @@ const CAPACITY = 100_000;
  */
 @Injectable()
 export class SessionMemory {
-  private readonly sessions = new LRUCache<string, Session>({ max: CAPACITY });
+  private readonly sessions = new LRUCache<string, Session>({ maxSize: CAPACITY, sizeCalculation: () => 1 });
   private readonly reading = new Map<string, Promise<Session | undefined>>();
   /** Ids of sessions that ended and users that changed, and when we heard of it (monotonic milliseconds), for reads under way. */
   private readonly news = new Map<string, number>();
