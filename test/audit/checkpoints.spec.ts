@@ -15,9 +15,7 @@ let app: Client;
 let auditor: Client;
 let superuser: Client;
 
-async function begin(
-  settings: Parameters<typeof startTestApp>[0]['settings'] = { KEY_ALGORITHM: 'ES256' },
-): Promise<void> {
+async function begin(settings: Parameters<typeof startTestApp>[0]['settings'] = {}): Promise<void> {
   database = await createTestDatabase();
   server = await startTestApp({ database, settings });
   app = await database.connect('app');
@@ -97,7 +95,7 @@ describe('the head of history', () => {
   });
 
   it('is signed once by two servers that hear of it together', async () => {
-    const second = await startTestApp({ database, settings: { KEY_ALGORITHM: 'ES256', KEK: server.kek } });
+    const second = await startTestApp({ database, settings: { KEK: server.kek } });
     await addUser(app);
     await Promise.all([server.hearNews(), second.hearNews()]);
     const answers = [await server.ask('/history/checkpoint'), await second.ask('/history/checkpoint')];
@@ -108,7 +106,7 @@ describe('the head of history', () => {
   it('is signed at the start of a server for events that happened while none was up', async () => {
     await server.close();
     await addUser(app);
-    server = await startTestApp({ database, settings: { KEY_ALGORITHM: 'ES256', KEK: server.kek } });
+    server = await startTestApp({ database, settings: { KEK: server.kek } });
     expect((await server.ask('/history/checkpoint')).body).toMatchObject(await head());
   });
 
@@ -134,7 +132,7 @@ describe('the head of history', () => {
     expect((await server.ask('/history/checkpoint')).body).toMatchObject(await head());
     expect(await problems()).toEqual([expect.stringContaining('it was rewritten or cut off')]);
     await server.close();
-    server = await startTestApp({ database, settings: { KEY_ALGORITHM: 'ES256', KEK: server.kek } });
+    server = await startTestApp({ database, settings: { KEK: server.kek } });
     expect(await problems()).toContainEqual(expect.stringContaining('it was rewritten or cut off'));
   });
 });

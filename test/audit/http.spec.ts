@@ -10,7 +10,7 @@ let auditor: string;
 let clerk: string;
 beforeAll(async () => {
   database = await createTestDatabase();
-  server = await startTestApp({ database, settings: { KEY_ALGORITHM: 'ES256' } });
+  server = await startTestApp({ database });
   await server.createUser({ username: 'audrey', roles: ['auditor'] });
   await server.createUser({ username: 'clara', roles: ['clerk'] });
   auditor = (await server.login('audrey')).access_token;

@@ -104,7 +104,7 @@ let clerk: string;
 beforeAll(async () => {
   database = await createTestDatabase();
   trap = await openTrap();
-  server = await startTestApp({ database, features: [ReportsModule] });
+  server = await startTestApp({ database, settings: { KEY_ALGORITHM: 'RS256' }, features: [ReportsModule] });
   await server.createUser({ username: 'hanna', roles: ['hr'] });
   await server.createUser({ username: 'carl' });
   hr = (await server.login('hanna')).access_token;

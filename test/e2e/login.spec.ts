@@ -8,7 +8,7 @@ let server: TestApp;
 let userId: string;
 beforeAll(async () => {
   database = await createTestDatabase();
-  server = await startTestApp({ database });
+  server = await startTestApp({ database, settings: { KEY_ALGORITHM: 'RS256' } });
   userId = (await server.createUser({ username: 'anna@example.com', roles: ['hr', 'sales'] })).id;
 });
 afterAll(async () => {

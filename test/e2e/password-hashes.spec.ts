@@ -13,7 +13,7 @@ let server: TestApp;
 beforeAll(async () => {
   database = await createTestDatabase();
   superuser = await database.connect('superuser');
-  server = await startTestApp({ database, settings: { PASSWORD_HASH_CONCURRENCY: '1' } });
+  server = await startTestApp({ database, settings: { PASSWORD_HASH_CONCURRENCY: '1' }, dearHashes: true });
   await server.createUser({ username: 'anna' });
 });
 afterAll(async () => {
@@ -34,6 +34,7 @@ describe('a stored password hash', () => {
   it('is made anew at the next login when its costs have risen, and then stays', async () => {
     const dearer = await startTestApp({
       database,
+      dearHashes: true,
       settings: { KEK: server.kek, ISSUER: server.url, PASSWORD_HASH_MEMORY: '20', PASSWORD_HASH_PASSES: '3' },
     });
     try {

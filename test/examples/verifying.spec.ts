@@ -28,7 +28,7 @@ let afterRotation: string;
 let bad: readonly string[];
 beforeAll(async () => {
   database = await createTestDatabase();
-  server = await startTestApp({ database });
+  server = await startTestApp({ database, settings: { KEY_ALGORITHM: 'RS256' } });
   userId = (await server.createUser({ username: 'anna', roles: ['hr'] })).id;
   good = (await server.login('anna')).access_token;
   const { claims } = readToken(good);

@@ -13,7 +13,7 @@ let server: TestApp;
 beforeEach(async () => {
   database = await createTestDatabase();
   superuser = await database.connect('superuser');
-  server = await startTestApp({ database, settings: { KEY_ALGORITHM: 'ES256' } });
+  server = await startTestApp({ database });
   await server.createUser({ username: 'anna' });
   await server.hearNews();
 });

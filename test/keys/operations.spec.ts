@@ -15,7 +15,7 @@ let token: string;
 
 beforeAll(async () => {
   database = await createTestDatabase();
-  server = await startTestApp({ database });
+  server = await startTestApp({ database, settings: { KEY_ALGORITHM: 'RS256' } });
   await server.createUser({ username: 'anna', roles: ['admin'] });
   token = (await server.login('anna')).access_token;
 });

@@ -28,7 +28,7 @@ afterEach(async () => {
 async function start(): Promise<TestApp> {
   const [first] = servers;
   const shared = first ? { KEK: first.kek, ISSUER: first.url } : {};
-  const server = await startTestApp({ database, settings: { KEY_ALGORITHM: 'ES256', ...shared } });
+  const server = await startTestApp({ database, settings: shared });
   servers.push(server);
   await server.hearNews();
   return server;

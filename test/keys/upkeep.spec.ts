@@ -15,7 +15,7 @@ let server: TestApp;
 beforeEach(async () => {
   database = await createTestDatabase();
   superuser = await database.connect('superuser');
-  server = await startTestApp({ database, settings: { KEY_ALGORITHM: 'ES256' } });
+  server = await startTestApp({ database });
   await server.createUser({ username: 'anna' });
   await server.hearNews();
 });
@@ -91,7 +91,7 @@ describe('while a key is being made', () => {
 
 describe('a standby that another server publishes while this one looks', () => {
   it('is opened before anything is complained of', async () => {
-    const other = await startTestApp({ database, settings: { KEY_ALGORITHM: 'ES256', KEK: server.kek } });
+    const other = await startTestApp({ database, settings: { KEK: server.kek } });
     const store = server.app.get(SigningKeyStore);
     const look = store.look.bind(store);
     store.look = async () => {

@@ -96,6 +96,9 @@ const UNTHROTTLED = {
   LOGIN_ATTEMPTS_BY_ADDRESS: '100000',
 } as const;
 
+/** KiB and passes: far below what a setting may say. */
+const CHEAP_HASH = { memory: 64, passes: 1 } as const;
+
 /**
  * Neither the poll nor the cron comes by itself within a test: `hearNews()` and `tick()` are the poll and the cron. A test that wants the
  * poll sets KEY_POLL_INTERVAL.
@@ -103,28 +106,34 @@ const UNTHROTTLED = {
 const QUIET = { KEY_POLL_INTERVAL: '60s', KEY_REFRESH_BOUND: '4min', KEY_OFFLINE_LIMIT: '5min' } as const;
 
 /**
+ * Signs with ES256: a pair of RSA takes longer to make than all the rest of a start. A test that is about RS256 sets it.
  * @param settings environment variables, over those that every test has
  * @param features modules beside AppModule, as an application developer would add them
+ * @param dearHashes password hashes as in production, of which the hundreds of a run would take most of its time
  */
 export async function startTestApp({
   database,
   settings = {},
   features = [],
+  dearHashes = false,
 }: {
   database: TestDatabase;
   settings?: Partial<Record<SettingName, string>>;
   features?: readonly Type[];
+  dearHashes?: boolean;
 }): Promise<TestApp> {
   const kek = settings.KEK ?? KeyEncryptionKeys.newLine();
-  const config = loadConfig({
+  const loaded = loadConfig({
     NODE_ENV: 'test',
     PORT: String(await freePort()),
     DATABASE_URL: database.urls.app,
+    KEY_ALGORITHM: 'ES256',
     ...UNTHROTTLED,
     ...(settings.KEY_POLL_INTERVAL === undefined && QUIET),
     ...settings,
     KEK: kek,
   });
+  const config = dearHashes ? loaded : { ...loaded, passwordHash: { ...loaded.passwordHash, ...CHEAP_HASH } };
   const logger = new CollectingLogger();
   const app = await withFeatures(features, () => createServer(config, database.urls.app, logger));
   const statements: string[] = [];

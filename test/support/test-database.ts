@@ -43,10 +43,17 @@ async function create(kind: 'migrated' | 'empty'): Promise<TestDatabase> {
   };
 
   await talk(serverUrl, async (server) => {
-    await server.query(`CREATE DATABASE ${name} TEMPLATE ${kind === 'migrated' ? template : 'template1'}`);
-    // A copy has not the grants on its original. Roles belong to the whole server: one file at a time.
-    await server.query('SELECT pg_advisory_lock(1)');
-    await talk(urls.superuser, async (client) => await client.query(await rolesSql()));
+    if (kind === 'empty') {
+      await server.query(`CREATE DATABASE ${name} TEMPLATE template1`);
+      // Roles belong to the whole server: one file at a time.
+      await server.query('SELECT pg_advisory_lock(1)');
+      await talk(urls.superuser, async (client) => await client.query(await rolesSql()));
+      return;
+    }
+    await server.query(`CREATE DATABASE ${name} TEMPLATE ${template}`);
+    // A copy has all but the grants on the database itself: those of roles.sql.
+    await server.query(`REVOKE ALL ON DATABASE ${name} FROM PUBLIC`);
+    await server.query(`GRANT CONNECT ON DATABASE ${name} TO keyturn_migrator, keyturn_app, keyturn_auditor`);
   });
 
   const clients: Client[] = [];
