@@ -143,6 +143,25 @@ describe('a kid that is not in the ring', () => {
     expect((await found)?.kid).toBe('new');
   });
 
+  it('is looked up once more when history was rewound under the query', async () => {
+    const { ring, refresh, queries, commit, settle } = begin();
+    commit();
+    const loaded = refresh.load();
+    queries[0]?.answer();
+    await loaded;
+    commit(key);
+    const found = refresh.find('new');
+    await settle();
+
+    ring.rewind();
+    queries[1]?.answer();
+    await settle();
+    expect([ring.generation, ring.get('new')]).toEqual([-1, undefined]);
+    queries[2]?.answer();
+
+    expect((await found)?.kid).toBe('new');
+  });
+
   it('leaves the newer keys when an older query answers last', async () => {
     const { ring, refresh, queries, commit, settle } = begin();
     const older = refresh.load();

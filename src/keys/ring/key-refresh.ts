@@ -136,7 +136,9 @@ export class KeyRefresh {
   }
 
   private async loadNow(): Promise<void> {
+    const { epoch } = this.ring;
     const { generation, keys } = await this.store.load();
+    if (epoch !== this.ring.epoch) return this.loadNow();
     if (generation < this.ring.generation) return; // a slow load that a newer one has overtaken
     const halves = new Map(keys.map(({ key }) => [key.version, this.publicHalf(key)]));
     // Without its public half nobody could verify what the private one signs: it counts as one that cannot be opened.

@@ -19,7 +19,16 @@ export class KeyRing {
   /** seq of the newest key event that these keys know of; -1 before the first load. */
   generation = -1;
 
+  /** How often history was rewound: what was asked before says nothing about what is now. */
+  epoch = 0;
+
   constructor(private readonly clock: DatabaseClock) {}
+
+  /** Numbers of events no longer tell what is newer: the next load lands, whatever its generation, and none that began before this. */
+  rewind(): void {
+    this.generation = -1;
+    this.epoch += 1;
+  }
 
   replace(generation: number, keys: readonly RingKey[]): void {
     if (generation < this.generation) return; // a slow load that a newer one has overtaken

@@ -44,8 +44,12 @@ export class KeyUpkeep implements OnApplicationBootstrap {
     await this.refuseSettingsThatKeysForbid();
     await this.tick.runAndReport();
     await this.replica.report();
-    this.news.subscribe(async ({ generation, rewound }) => {
-      if (rewound) this.ring.generation = -1;
+    this.news.subscribe(async ({ generation, missed }) => {
+      // Another history may have as many events as this one.
+      if (missed) {
+        this.ring.rewind();
+        this.lookedAt = -1;
+      }
       await this.refresh.atLeast(generation);
       this.attend(generation);
       await this.replica.report();
