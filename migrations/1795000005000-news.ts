@@ -9,7 +9,8 @@ export class News1795000005000 implements MigrationInterface {
       CREATE FUNCTION keyturn.news(
         since_seq bigint, since_hash text, since pg_snapshot,
         OUT clock timestamptz, OUT seen pg_snapshot, OUT key_generation bigint, OUT head_seq bigint, OUT head_hash text,
-        OUT changed_users uuid[], OUT ended_sessions uuid[], OUT rewound boolean, OUT missed boolean, OUT restored boolean, OUT incarnation bigint
+        OUT changed_users uuid[], OUT ended_sessions uuid[], OUT rewound boolean, OUT missed boolean, OUT restored boolean, OUT incarnation bigint,
+          OUT server_started timestamptz
       )
         LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
         AS $$
@@ -30,7 +31,8 @@ export class News1795000005000 implements MigrationInterface {
             since_seq > 0 AND NOT EXISTS (SELECT FROM keyturn.audit_log WHERE seq = since_seq AND hash = since_hash),
             coalesce(pg_snapshot_xmax(here) < pg_snapshot_xmax(since), false),
             keyturn.is_restored(),
-            keyturn.incarnation_number()
+            keyturn.incarnation_number(),
+            pg_postmaster_start_time()
           FROM pg_current_snapshot() here
           LEFT JOIN (SELECT seq, hash FROM keyturn.audit_log ORDER BY seq DESC LIMIT 1) head ON true
         $$;
@@ -38,7 +40,8 @@ export class News1795000005000 implements MigrationInterface {
         'What has changed since the last answer: the generation of the key set, users changed after its newest event, and sessions ended by '
         'transactions that its snapshot did not see, each told once, whenever they were committed. rewound: that event is not in this '
         'history. missed: this is another cluster, or one that crashed; what was remembered is worth nothing. '
-        'restored: these rows come from a dump and were not reconciled. incarnation: its number; when it rises all sessions may be over.';
+        'restored: these rows come from a dump and were not reconciled. incarnation: its number; when it rises all sessions may be over. '
+        'server_started: another one is another server, such as a standby that took over and may use the same transaction numbers again.';
       GRANT EXECUTE ON FUNCTION keyturn.news(bigint, text, pg_snapshot) TO keyturn_app;
     `);
   }

@@ -18,7 +18,7 @@ export interface NewsItem {
   readonly restored: boolean;
   /** The incarnation of the database as it was told last; 0: never yet. */
   readonly knownIncarnation: number;
-  /** Not all that happened is told: nothing remembered is worth anything. */
+  /** Perhaps not all that happened is told, as when Postgres was restarted or fails over: nothing remembered is worth anything. */
   readonly missed: boolean;
 }
 
@@ -36,10 +36,11 @@ interface Row {
   readonly missed: boolean;
   readonly restored: boolean;
   readonly incarnation: string | null;
+  readonly server_started: Date;
 }
 
 /** Where the last answer ended. */
-type Place = Pick<Row, 'clock' | 'seen' | 'head_seq' | 'head_hash' | 'incarnation'>;
+type Place = Pick<Row, 'clock' | 'seen' | 'head_seq' | 'head_hash' | 'incarnation' | 'server_started'>;
 
 /** More than any seq: the first question asks for no past changes, there is no memory yet that they could touch. */
 const NOTHING_YET = '9223372036854775807';
@@ -78,6 +79,8 @@ export class News implements OnApplicationShutdown {
     this.clock.observe(row.clock.getTime(), sentAt, performance.now());
     const rewound = since !== undefined && row.rewound;
     const reconciled = since !== undefined && row.incarnation !== since.incarnation;
+    // A standby that took over uses the numbers of transactions that it lacks again: what they ended would not be told.
+    const moved = since !== undefined && row.server_started.getTime() !== since.server_started.getTime();
     // By the database's clock: a machine that was asleep has no idea for how long.
     const gap = since === undefined ? 0 : row.clock.getTime() - since.clock.getTime();
     const item: NewsItem = {
@@ -87,7 +90,7 @@ export class News implements OnApplicationShutdown {
       endedSessions: row.ended_sessions,
       rewound,
       restored: rewound || row.restored,
-      missed: rewound || row.restored || row.missed || reconciled || gap > LONGEST_GAP_MS,
+      missed: rewound || row.restored || row.missed || reconciled || moved || gap > LONGEST_GAP_MS,
       knownIncarnation: Number(since?.incarnation ?? 0),
     };
     for (const listener of this.listeners) await listener(item);

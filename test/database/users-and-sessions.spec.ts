@@ -245,6 +245,7 @@ describe('news', () => {
       missed: false,
       restored: false,
       incarnation: '1',
+      server_started: only(await superuser.query('SELECT pg_postmaster_start_time() AS at')).at,
     });
   });
 

@@ -1,8 +1,10 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { Client } from 'pg';
+import { DataSource } from 'typeorm';
 import { SessionMemory } from '../../src/auth/session/session-memory.js';
 import { DatabaseClock } from '../../src/database/database-clock.js';
 import { News } from '../../src/database/news.js';
+import { KeyRing } from '../../src/keys/ring/key-ring.js';
 import { startTestApp, type TestApp, type TestTokenPair } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { hour, minute } from '../support/signing-keys.js';
@@ -25,6 +27,7 @@ beforeEach(async () => {
   await there.hearNews();
 });
 afterEach(async () => {
+  jest.restoreAllMocks();
   await superuser.query('ROLLBACK');
 });
 afterAll(async () => {
@@ -94,6 +97,47 @@ describe('a server that was cut off and is back', () => {
     await news.check();
 
     expect(heard).toEqual([sessionOf(pair)]);
+  });
+});
+
+describe('a standby that lacked the end of history and took over', () => {
+  /** From now on another server answers `there`, as far as it can tell. */
+  function takeOver(): void {
+    const dataSource = there.app.get(DataSource);
+    const query = dataSource.query.bind(dataSource);
+    jest.spyOn(dataSource, 'query').mockImplementation(async (...asked) => {
+      const answer: unknown = await query(...asked);
+      if (!asked[0].includes('keyturn.news') || !Array.isArray(answer)) return answer;
+      return answer.map((row: object) => ({ ...row, server_started: new Date(0) }));
+    });
+  }
+
+  it('hides no session that it ended under a number that the lost primary had used', async () => {
+    const pair = await known();
+    await superuser.query(`BEGIN; SET LOCAL session_replication_role = replica`);
+    await superuser.query(
+      `UPDATE keyturn.sessions SET ended_at = now(), end_reason = 'logout', ended_in = '3' WHERE id = $1`,
+      [sessionOf(pair)],
+    );
+    await superuser.query('COMMIT');
+    await there.hearNews();
+    expect(await status(there, pair)).toBe(200);
+
+    takeOver();
+    await there.hearNews();
+
+    expect(await status(there, pair)).toBe(401);
+  });
+
+  it('has its keys loaded, although a login had told of as many key events', async () => {
+    const ring = there.app.get(KeyRing);
+    const { generation } = ring;
+    ring.replace(generation, []);
+
+    takeOver();
+    await there.hearNews();
+
+    expect([ring.signer()?.version, ring.generation]).toEqual([here.app.get(KeyRing).signer()?.version, generation]);
   });
 });
 
