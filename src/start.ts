@@ -50,13 +50,14 @@ export async function run(configured: Config, out: NodeJS.WritableStream): Promi
   loadKeyEncryptionKeys(config); // a bad one is told now, before anything is begun
   const say = (line: string): void => void (config.production || out.write(`  ${line}\n`));
   const database = await openDatabase(config, { runMigrations: config.database.migrateOnStart, log: say });
+  const logger = new PinoLogger(config);
   let app: NestFastifyApplication | undefined;
   const stop = async (): Promise<void> => {
     await app?.close();
     await database.close();
   };
   try {
-    const logger = new PinoLogger(config);
+    if (!config.production) logger.hold();
     for (const warning of database.warnings) logger.warn(warning, 'Database');
     app = await createServer(config, database.url, logger);
     await makeFirstAdministrator(app, config, say);
@@ -66,6 +67,8 @@ export async function run(configured: Config, out: NodeJS.WritableStream): Promi
   } catch (error) {
     await stop();
     throw explainLoss(error, database.url);
+  } finally {
+    logger.release();
   }
 }
 
@@ -133,7 +136,7 @@ async function announce(
       `migrations ${database.migrated.known}, ${database.migrated.applied.length} applied now; serving as ${database.user}`,
     );
   else say(`serving as ${database.user}`);
-  if (!signer) say('NO signing key is active: see the log above');
+  if (!signer) say('NO signing key is active: see the log below');
   else if (!signs)
     say(
       `signing key ${signer.kid} cannot be opened here: tokens are verified, none is signed, nobody can log in. Check KEK_FILE or KEK`,

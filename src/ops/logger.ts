@@ -7,22 +7,34 @@ import type { Config } from '../config/config.js';
 /** Nest's words in pino's lines: JSON, or pretty for a person at a development terminal. */
 export class PinoLogger implements LoggerService {
   private readonly pino: Logger;
+  /** Lines that wait for `release()`. */
+  private held: string[] | undefined;
+  private readonly destination: { write(line: string): unknown };
 
   constructor({ logLevel, production }: Pick<Config, 'logLevel' | 'production'>) {
     const options = { level: logLevel, base: null, timestamp: pino.stdTimeFunctions.isoTime };
-    this.pino =
+    this.destination =
       production || !process.stdout.isTTY
-        ? pino(options, pino.destination({ fd: 1, sync: true }))
-        : pino(
-            options,
-            PinoPretty({
-              ignore: 'hostname,pid',
-              translateTime: 'SYS:HH:MM:ss',
-              messageFormat: '{context}  {msg}',
-              hideObject: false,
-              sync: true,
-            }),
-          );
+        ? pino.destination({ fd: 1, sync: true })
+        : PinoPretty({
+            ignore: 'hostname,pid',
+            translateTime: 'SYS:HH:MM:ss',
+            messageFormat: '{context}  {msg}',
+            hideObject: false,
+            sync: true,
+          });
+    this.pino = pino(options, { write: (line) => (this.held ? this.held.push(line) : this.destination.write(line)) });
+  }
+
+  /** What is logged while the first screen is written comes after it. */
+  hold(): void {
+    this.held = [];
+  }
+
+  release(): void {
+    const { held = [] } = this;
+    this.held = undefined;
+    for (const line of held) this.destination.write(line);
   }
 
   log(message: unknown, ...rest: unknown[]): void {

@@ -224,7 +224,10 @@ describe('the embedded database', () => {
   };
 
   it('is stopped by Ctrl-C without leaving a process, and its data serve the next start', async () => {
-    const first = await startKeyturn(settings);
+    const first = await startKeyturn({ ...settings, LOG_LEVEL: 'info' });
+    // Its output is no terminal: the first screen stands whole and first, lines for machines after it.
+    await eventually('a log', () => first.output().includes('{"level":30'));
+    expect(first.output()).toMatch(/^( {2}.*\n)+ {2}app http.*\n\{"level":30/);
     const { access_token: token } = await logIn(first.url);
     expect((await running()).length).toBeGreaterThan(0);
     await noneLeft(first);
