@@ -66,6 +66,19 @@ const signerSchema = z.looseObject({
   revoked_at: instant.optional(),
 });
 
+type Signer = z.output<typeof signerSchema> & { readonly key: () => ReturnType<typeof importJWK> };
+const signers = new WeakMap<Facts, Signer | undefined>();
+
+/** Read once a key, however many checkpoints name it. */
+function signerOf(facts: Facts): Signer | undefined {
+  if (signers.has(facts)) return signers.get(facts);
+  const read = signerSchema.safeParse(withoutNullMembers(facts)).data;
+  let key: ReturnType<typeof importJWK> | undefined;
+  const signer = read && { ...read, key: () => (key ??= importJWK(read.public_jwk, read.algorithm)) };
+  signers.set(facts, signer);
+  return signer;
+}
+
 /**
  * Was it signed by that key, one that signs, while it signed? Servers whose clocks differ, or that hear late, get two minutes either way.
  * @param facts the row of the key, whose kid the checkpoint names
@@ -74,10 +87,10 @@ const signerSchema = z.looseObject({
 export async function signatureProblem(checkpoint: Checkpoint, facts: Facts | undefined): Promise<string | undefined> {
   const { kid, algorithm, jws } = checkpoint;
   if (!facts) return `it names the key ${kid}, which does not exist`;
-  const signer = signerSchema.safeParse(withoutNullMembers(facts)).data;
+  const signer = signerOf(facts);
   if (!signer || signer.algorithm !== algorithm) return `it is not signed with the algorithm of ${kid}`;
   try {
-    await compactVerify(jws, await importJWK(signer.public_jwk, algorithm), { algorithms: [algorithm] });
+    await compactVerify(jws, await signer.key(), { algorithms: [algorithm] });
   } catch {
     return `${kid} did not sign it`;
   }

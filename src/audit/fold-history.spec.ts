@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from '@jest/globals';
-import { compareWithToday, FIRST_PREV_HASH, foldHistory, type FoldedHistory } from './fold-history.js';
-import type { ChainRow } from './history-entry.js';
+import { compareWithToday, FIRST_PREV_HASH, HistoryFold, type Misfit } from './fold-history.js';
+import type { ChainRow, Facts } from './history-entry.js';
 
 const anna = '5b0c8f7e-7d35-4f6b-9a52-0c1d2e3f4a5b';
 
@@ -49,10 +49,19 @@ function link(before: ChainRow | undefined, entry: string): ChainRow {
   };
 }
 
-function folded(rows: readonly ChainRow[]): FoldedHistory {
-  const outcome = foldHistory(rows);
-  if ('problem' in outcome) throw new Error(outcome.problem);
-  return outcome;
+function folded(rows: readonly ChainRow[]): HistoryFold {
+  const fold = new HistoryFold();
+  for (const row of rows) {
+    const misfit = fold.follow(row);
+    if (misfit) throw new Error(misfit.problem);
+  }
+  return fold;
+}
+
+/** The first row that does not follow from those before. */
+function firstMisfit(rows: readonly ChainRow[]): Misfit | undefined {
+  const fold = new HistoryFold();
+  return rows.map((row) => fold.follow(row)).find((misfit) => misfit !== undefined);
 }
 
 const created: Event = { event: 'user_created', subject: anna, new: { roles: [], ver: 1, disabled_at: null } };
@@ -65,9 +74,10 @@ const promoted: Event = {
 };
 const published: Event = { event: 'published', version: 1, new: { version: 1, lead: '01:00:00' } };
 
-describe('foldHistory', () => {
+describe('HistoryFold', () => {
   it('ends, for no rows, where the first one begins', () => {
-    expect(folded([])).toEqual({ head: { seq: 0, hash: FIRST_PREV_HASH }, keys: new Map(), users: new Map() });
+    const { head, keys, users } = folded([]);
+    expect([head, keys.size, users.size]).toEqual([{ seq: 0, hash: FIRST_PREV_HASH }, 0, 0]);
   });
 
   it('makes of the events what keys and users are', () => {
@@ -112,7 +122,7 @@ describe('foldHistory', () => {
     ['a revocation of something else', { event: 'revoked', version: 1, old: { lead: '01:00:00' }, new: {} }],
     ['an event that leaves all as it was', { event: 'scheduled', version: 1, old: { lead: null }, new: {} }],
   ])('refuses %s', (_, hollow) => {
-    expect(foldHistory(chain(published, hollow))).toEqual({
+    expect(firstMisfit(chain(published, hollow))).toEqual({
       problem: `row 2 says ${hollow.event} of signing key 1, but changes nothing of it`,
       seq: 2,
       version: 1,
@@ -140,7 +150,7 @@ describe('foldHistory', () => {
     ],
   ])('says that %s', (problem, seq, tamper) => {
     const rows = tamper(chain(published, created, promoted)).filter((row) => row !== undefined);
-    expect(foldHistory(rows)).toEqual({ problem, seq });
+    expect(firstMisfit(rows)).toEqual({ problem, seq });
   });
 
   it.each(['', 'null', '[]', '{"at":"yesterday"}'])('refuses an entry that is %j', (entry) => {
@@ -152,14 +162,14 @@ describe('foldHistory', () => {
         .update(FIRST_PREV_HASH + entry)
         .digest('hex'),
     };
-    expect(foldHistory(garbled ? [garbled] : [])).toEqual({
+    expect(firstMisfit(garbled ? [garbled] : [])).toEqual({
       problem: 'row 1 is not an entry that Keyturn writes',
       seq: 1,
     });
   });
 
   it('names the event that does not begin where the one before it ended', () => {
-    expect(foldHistory(chain(created, { ...promoted, old: { roles: ['owner'], ver: 1 } }))).toEqual({
+    expect(firstMisfit(chain(created, { ...promoted, old: { roles: ['owner'], ver: 1 } }))).toEqual({
       problem: `row 2 says that roles of user ${anna} was ["owner"], but the rows before it say []`,
       seq: 2,
       userId: anna,
@@ -167,44 +177,36 @@ describe('foldHistory', () => {
   });
 
   it('names the event that creates what was there', () => {
-    expect(foldHistory(chain(published, published))).toMatchObject({ seq: 2 });
+    expect(firstMisfit(chain(published, published))).toMatchObject({ seq: 2 });
   });
 });
 
 describe('compareWithToday', () => {
-  const history = folded(chain(published, created, promoted));
-  const { keys, users } = history;
+  const { keys } = folded(chain(published, created, promoted));
+  const compare = async (today: ReadonlyMap<number, Facts>) =>
+    await compareWithToday(keys, today, (version) => `signing key ${version}`);
 
-  it('finds nothing where all is as history says', () => {
+  it('finds nothing where all is as history says, and counts it', async () => {
     const nulls = new Map([[1, { version: 1, lead: '01:00:00', revoked_at: null }]]);
-    expect(compareWithToday(history, { keys: nulls, users })).toBeUndefined();
+    expect(await compare(nulls)).toEqual({ seen: 1, misfit: undefined });
   });
 
-  it('names the key that is something else', () => {
-    const today = new Map([[1, { version: 1, lead: '00:00:00' }]]);
-    expect(compareWithToday(history, { keys: today, users })).toEqual({
-      problem: 'signing key 1: lead is "00:00:00", but history says "01:00:00"',
-      version: 1,
-    });
+  it.each<[string, Map<number, Facts>, number, string]>([
+    [
+      'is something else',
+      new Map([[1, { version: 1, lead: '00:00:00' }]]),
+      1,
+      'signing key 1: lead is "00:00:00", but history says "01:00:00"',
+    ],
+    ['is gone', new Map(), 1, 'signing key 1 is gone, but history does not say so'],
+    ['history does not know', new Map([...keys, [2, {}]]), 2, 'signing key 2 is there, but history does not know it'],
+  ])('names the key that %s', async (_, today, id, problem) => {
+    expect((await compare(today)).misfit).toEqual({ id, problem });
   });
 
-  it('names the key that is gone', () => {
-    expect(compareWithToday(history, { keys: new Map(), users })).toEqual({
-      problem: 'signing key 1 is gone, but history does not say so',
-      version: 1,
-    });
-  });
-
-  it('names the user whom history does not know', () => {
-    const stranger = '00000000-0000-0000-0000-000000000001';
-    expect(compareWithToday(history, { keys, users: new Map([...users, [stranger, { ver: 1 }]]) })).toEqual({
-      problem: `user ${stranger} is there, but history does not know it`,
-      userId: stranger,
-    });
-  });
-
-  it('names the lowest version first', () => {
-    const today = new Map([10, 9].map((version) => [version, { version }]));
-    expect(compareWithToday(history, { keys: new Map([...keys, ...today]), users })).toMatchObject({ version: 9 });
+  it('names the lowest first, in whatever order they come', async () => {
+    const strangers = [10, 9].map((version): [number, Facts] => [version, { version }]);
+    expect((await compare(new Map([...strangers, ...keys]))).misfit).toMatchObject({ id: 9 });
+    expect((await compare(new Map(strangers))).misfit).toMatchObject({ id: 1 });
   });
 });

@@ -13,53 +13,67 @@ export interface Misfit {
   readonly userId?: string;
 }
 
-/** What the events from the beginning come to. */
-export interface FoldedHistory {
-  readonly head: { readonly seq: number; readonly hash: string };
-  readonly keys: ReadonlyMap<number, Facts>;
-  readonly users: ReadonlyMap<string, Facts>;
+/** The newest row: its hash stands for every row up to it. */
+interface Head {
+  readonly seq: number;
+  readonly hash: string;
 }
 
-/** Keys and users as they are, read at the same moment as the history. */
-export type Today = Pick<FoldedHistory, 'keys' | 'users'>;
-
 /**
- * Follows the chain from its first row and makes of its events what keys and users must be today. Every hash is computed here, and
- * each event must begin where the one before it ended.
+ * What the events from the beginning come to, one row after the other; no row is kept. Every hash is computed here, and each event must
+ * begin where the one before it ended.
  */
-export function foldHistory(rows: Iterable<ChainRow>): FoldedHistory | Misfit {
-  let head = { seq: 0, hash: FIRST_PREV_HASH };
-  const keys = new Map<number, Facts>();
-  const users = new Map<string, Facts>();
-  for (const row of rows) {
-    const broken = brokenLink(row, head);
+export class HistoryFold {
+  /** What keys and users must be today, by the rows so far. */
+  readonly keys = new Map<number, Facts>();
+  readonly users = new Map<string, Facts>();
+  head: Head = { seq: 0, hash: FIRST_PREV_HASH };
+
+  /** @returns why this row does not follow from those before, which is the end of all believing, or undefined */
+  follow(row: ChainRow): Misfit | undefined {
+    const broken = brokenLink(row, this.head);
     if (broken) return broken;
     const entry = readEntry(row.entry);
     if (!entry) return misfit(row, 'is not an entry that Keyturn writes');
     if (!columnsFit(row, entry)) return misfit(row, 'has columns that do not say what its entry says');
-    const contradiction = apply(entry, keys, users);
+    const contradiction = apply(entry, this.keys, this.users);
     if (contradiction) return { ...contradiction, ...misfit(row, contradiction.problem) };
-    head = { seq: row.seq, hash: row.hash };
+    this.head = { seq: row.seq, hash: row.hash };
+    return undefined;
   }
-  return { head, keys, users };
 }
 
-/** Are keys and users what history says that they are? Names the first that is not. */
-export function compareWithToday(folded: FoldedHistory, today: Today): Misfit | undefined {
-  for (const version of inOrder(folded.keys, today.keys)) {
-    const problem = difference(`signing key ${version}`, folded.keys.get(version), today.keys.get(version));
-    if (problem !== undefined) return { problem, version };
+/**
+ * Are keys, or users, what history says that they are?
+ * @param today each as it is, in any order
+ * @param name what one of them is called, by its id
+ * @returns how many there are, and the lowest id of those that differ
+ */
+export async function compareWithToday<Id extends number | string>(
+  history: ReadonlyMap<Id, Facts>,
+  today: AsyncIterable<readonly [Id, Facts]> | Iterable<readonly [Id, Facts]>,
+  name: (id: Id) => string,
+): Promise<{ readonly seen: number; readonly misfit: { readonly id: Id; readonly problem: string } | undefined }> {
+  const unseen = new Set(history.keys());
+  let misfit: { readonly id: Id; readonly problem: string } | undefined;
+  const compare = (id: Id, facts?: Facts): void => {
+    if (misfit && misfit.id <= id) return;
+    const problem = difference(name(id), history.get(id), facts);
+    if (problem !== undefined) misfit = { id, problem };
+  };
+  let seen = 0;
+  for await (const [id, facts] of today) {
+    seen += 1;
+    unseen.delete(id);
+    compare(id, facts);
   }
-  for (const userId of inOrder(folded.users, today.users)) {
-    const problem = difference(`user ${userId}`, folded.users.get(userId), today.users.get(userId));
-    if (problem !== undefined) return { problem, userId };
-  }
-  return undefined;
+  for (const id of unseen) compare(id);
+  return { seen, misfit };
 }
 
 const misfit = ({ seq }: ChainRow, problem: string): Misfit => ({ seq, problem: `row ${seq} ${problem}` });
 
-function brokenLink(row: ChainRow, before: FoldedHistory['head']): Misfit | undefined {
+function brokenLink(row: ChainRow, before: Head): Misfit | undefined {
   const place = before.seq + 1;
   if (row.seq > place) return { seq: place, problem: `row ${place} is missing` };
   if (row.seq !== place) return misfit(row, 'is one too many');
@@ -136,6 +150,3 @@ function withoutNulls(facts: object): Facts {
 
 const isFacts = (value: unknown): value is object =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
-
-const inOrder = <Id>(...maps: readonly ReadonlyMap<Id, unknown>[]): Id[] =>
-  [...new Set(maps.flatMap((map) => [...map.keys()]))].toSorted((a, b) => (a < b ? -1 : 1));

@@ -1,19 +1,16 @@
-import { signatureProblem, type Checkpoint } from './checkpoint.js';
-import { compareWithToday, foldHistory, type Misfit, type Today } from './fold-history.js';
+import type { Checkpoint } from './checkpoint.js';
+import { compareWithToday, HistoryFold, type Misfit } from './fold-history.js';
 import type { ChainRow, Facts } from './history-entry.js';
+import { SignedRows, type StoredCheckpoint } from './signed-rows.js';
 
-/** All that a verification looks at, read at one moment. */
-export interface StoredHistory extends Today {
-  readonly rows: readonly ChainRow[];
-  /** Compact JWS, by the row they are stored for. */
-  readonly checkpoints: readonly StoredCheckpoint[];
-}
-
-/** A row of `audit.checkpoints`; `content` is undefined when its text is no checkpoint. */
-export interface StoredCheckpoint {
-  readonly seq: number;
-  readonly hash: string;
-  readonly content: Checkpoint | undefined;
+/** All that a verification looks at, as it is at one moment. Only keys are few: the rest is read as it is asked for, never held. */
+export interface StoredHistory {
+  readonly keys: ReadonlyMap<number, Facts>;
+  /** By seq. */
+  readonly rows: AsyncIterable<ChainRow>;
+  /** By seq, some at a time. */
+  readonly checkpoints: AsyncIterable<readonly StoredCheckpoint[]>;
+  readonly users: AsyncIterable<readonly [id: string, Facts]>;
 }
 
 /** The answer of a verification. Without a `misfit` the history is whole. */
@@ -36,47 +33,35 @@ export interface Verdict {
  * @param kept checkpoints that somebody kept where nobody who can write to the database could reach them
  */
 export async function verifyHistory(stored: StoredHistory, kept: readonly Checkpoint[] = []): Promise<Verdict> {
-  const { rows, keys, users, checkpoints } = stored;
-  const last = rows.at(-1);
+  const { keys } = stored;
+  const byKid = new Map([...keys.values()].map((facts) => [facts['kid'], facts]));
+  const fold = new HistoryFold();
+  const inOrder = kept.map((content) => ({ ...content, content })).toSorted((a, b) => a.seq - b.seq);
+  const copies = new SignedRows('the kept checkpoint', [inOrder], byKid);
+  const points = new SignedRows('the stored checkpoint', stored.checkpoints, byKid);
+  let events = 0;
+  let head: Verdict['head'];
+  let broken: Misfit | undefined;
+  for await (const row of stored.rows) {
+    events += 1;
+    head = { seq: row.seq, hash: row.hash };
+    broken ??= fold.follow(row);
+    await copies.pass(row);
+    await points.pass(row);
+  }
+  await copies.end();
+  await points.end();
+  const today = await compareWithToday(fold.keys, keys, (version) => `signing key ${version}`);
+  const people = await compareWithToday(fold.users, stored.users, (id) => `user ${id}`);
   return {
-    checked: { events: rows.length, keys: keys.size, users: users.size, checkpoints: checkpoints.length },
-    head: last && { seq: last.seq, hash: last.hash },
+    checked: { events, keys: today.seen, users: people.seen, checkpoints: points.seen },
+    head,
     kept: kept.length,
-    misfit: await firstMisfit(stored, kept),
+    misfit:
+      broken ??
+      copies.misfit ??
+      points.misfit ??
+      (today.misfit && { problem: today.misfit.problem, version: today.misfit.id }) ??
+      (people.misfit && { problem: people.misfit.problem, userId: people.misfit.id }),
   };
-}
-
-async function firstMisfit(stored: StoredHistory, kept: readonly Checkpoint[]): Promise<Misfit | undefined> {
-  const folded = foldHistory(stored.rows);
-  if ('problem' in folded) return folded;
-  const byKid = new Map([...stored.keys.values()].map((facts) => [facts['kid'], facts]));
-  for (const checkpoint of kept) {
-    const problem = await misfitOf(checkpoint, 'the kept checkpoint', stored.rows, byKid);
-    if (problem) return problem;
-  }
-  for (const { seq, hash, content } of stored.checkpoints) {
-    if (!content || content.seq !== seq || content.hash !== hash) {
-      return { seq, problem: `the stored checkpoint over row ${seq} is none` };
-    }
-    const problem = await misfitOf(content, 'the stored checkpoint', stored.rows, byKid);
-    if (problem) return problem;
-  }
-  return compareWithToday(folded, stored);
-}
-
-async function misfitOf(
-  checkpoint: Checkpoint,
-  name: string,
-  rows: readonly ChainRow[],
-  byKid: ReadonlyMap<unknown, Facts>,
-): Promise<Misfit | undefined> {
-  const { seq, hash, kid } = checkpoint;
-  // The chain was found to be without gaps: row n is the nth.
-  const row = rows[seq - 1];
-  if (!row) return { seq, problem: `row ${seq} is missing, but ${name} was signed over it: the end was cut off` };
-  if (row.hash !== hash) {
-    return { seq, problem: `row ${seq} is not what ${name} was signed over: history was rewritten there or before` };
-  }
-  const problem = await signatureProblem(checkpoint, byKid.get(kid));
-  return problem === undefined ? undefined : { seq, problem: `${name} over row ${seq} cannot be believed: ${problem}` };
 }

@@ -32,8 +32,8 @@ export const auditVerifyCommand = (): Command =>
       withDatabase(async ({ url, auditorUrl }) => {
         const kept = options.checkpoint === undefined ? [] : readKept(options.checkpoint);
         const role = options.as ?? (auditorUrl === undefined ? 'app' : 'auditor');
-        const verdict = await withClient(readerAs(role, { url, auditorUrl }), 'keyturn audit', async (client) =>
-          verifyHistory(await readHistory(client, role === 'app' ? 'tables' : 'views'), kept),
+        const verdict = await withClient(readerAs(role, { url, auditorUrl }), 'keyturn audit', (client) =>
+          readHistory(client, role === 'app' ? 'tables' : 'views', (stored) => verifyHistory(stored, kept)),
         );
         if (options.json) printJson(asData(verdict));
         if (verdict.misfit)

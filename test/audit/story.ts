@@ -126,4 +126,4 @@ export async function sqlFinding(client: ClientBase): Promise<Finding | undefine
 
 /** What `keyturn audit verify` finds, reading as the auditor; undefined: all is well. */
 export const ownFinding = async (auditor: ClientBase, kept: readonly Checkpoint[] = []): Promise<Finding | undefined> =>
-  (await verifyHistory(await readHistory(auditor, 'views'), kept)).misfit;
+  (await readHistory(auditor, 'views', (stored) => verifyHistory(stored, kept))).misfit;

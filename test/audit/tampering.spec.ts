@@ -163,6 +163,13 @@ describe('history', () => {
       ],
       ['an event was forged that contradicts those before', append(6, 'stands in', 'sits in'), 9],
       ['a user was created twice', append(4, 'admin', 'auditor'), 9],
+      [
+        'an event was made of what is none',
+        `UPDATE keyturn.audit_log SET entry = forged, hash = encode(sha256(convert_to(prev_hash || forged, 'UTF8')), 'hex')
+         FROM (SELECT seq AS place, regexp_replace(entry, '"old":.*', '"old":5,"new":"x"}') AS forged FROM keyturn.audit_log) said
+         WHERE seq = place AND seq = 8`,
+        8,
+      ],
       ['the chain was linked anew without an event', `DELETE FROM keyturn.audit_log WHERE seq = 6; ${RELINK}`, 6],
     ])('names the row where %s', async (_, sql, seq) => {
       await behindTheTriggers(superuser, sql);
@@ -450,6 +457,6 @@ describe('history, by somebody who changes the tables themselves', () => {
       `CREATE OR REPLACE VIEW audit.chain AS SELECT seq, prev_hash, entry, hash, at, event, version, subject, actor
        FROM keyturn.audit_log WHERE false`,
     );
-    expect((await verifyHistory(await readHistory(app, 'tables'))).misfit).toMatchObject({ seq: 5 });
+    expect((await readHistory(app, 'tables', (stored) => verifyHistory(stored))).misfit).toMatchObject({ seq: 5 });
   });
 });

@@ -205,48 +205,45 @@ AS $function$
         WHERE k.kid IS NULL ORDER BY point.seq LIMIT 1;
       IF FOUND THEN RETURN; END IF;
 
-      -- Each entry is one of ours, and the columns beside it say the same.
-      BEGIN
-        SELECT seq, format('row %s: its columns do not say what its entry says', seq) INTO seq, problem
-          FROM audit.chain CROSS JOIN LATERAL (SELECT entry::jsonb AS said OFFSET 0) parsed
-          WHERE (at, event, version, subject, actor) IS DISTINCT FROM (
-              (said ->> 'at')::timestamptz, said ->> 'event', (said ->> 'version')::integer,
-              (said ->> 'subject')::uuid, (said ->> 'actor')::uuid)
-            OR coalesce(jsonb_typeof(said -> 'old'), '') NOT IN ('object', 'null')
-            OR coalesce(jsonb_typeof(said -> 'new'), '') NOT IN ('object', 'null')
-          ORDER BY seq LIMIT 1;
-        IF FOUND THEN RETURN; END IF;
-      EXCEPTION WHEN data_exception THEN
-        FOR line IN SELECT seq, entry FROM audit.chain ORDER BY seq LOOP
-          BEGIN
-            PERFORM (said ->> 'at')::timestamptz, (said ->> 'version')::integer, (said ->> 'subject')::uuid, (said ->> 'actor')::uuid
-              FROM (SELECT line.entry::jsonb AS said) parsed;
-          EXCEPTION WHEN data_exception THEN
-            seq := line.seq;
-            problem := format('row %s is not an entry that Keyturn writes', line.seq);
-            RETURN;
-          END;
-        END LOOP;
-      END;
-
-      -- Each event begins where the one before it ended, and the last one ends where keys and users are today.
-      WITH event AS (
-        SELECT seq, version, subject AS id, coalesce('signing key ' || version, 'user ' || subject) AS thing, event AS name,
-          coalesce(nullif(said -> 'old', 'null'), '{}') AS old, coalesce(nullif(said -> 'new', 'null'), '{}') AS new
-        FROM (SELECT seq, version, subject, event, entry::jsonb AS said FROM audit.chain OFFSET 0) parsed
-        WHERE version IS NOT NULL AND event NOT IN ('resealed', 'restored')
-          OR subject IS NOT NULL AND event <> 'user_sessions_ended' AND seq > coalesce((SELECT max(seq) FROM audit.chain WHERE event = 'restored'), 0)
+      -- In one pass: the columns beside each entry say the same, each event begins where the one before it ended, and the last one ends
+      -- where keys and users are today.
+      WITH parsed AS (
+        SELECT seq, version, subject AS id, event AS name, (at, event, version, subject, actor) IS DISTINCT FROM (
+            (said ->> 'at')::timestamptz, said ->> 'event', (said ->> 'version')::integer,
+            (said ->> 'subject')::uuid, (said ->> 'actor')::uuid)
+          OR coalesce(jsonb_typeof(said -> 'old'), '') NOT IN ('object', 'null')
+          OR coalesce(jsonb_typeof(said -> 'new'), '') NOT IN ('object', 'null') AS contradicts,
+          nullif(said -> 'old', 'null') AS old, nullif(said -> 'new', 'null') AS new
+        FROM (SELECT seq, at, event, version, subject, actor, entry::jsonb AS said FROM audit.chain OFFSET 0) link
+      ),
+      event AS (
+        SELECT seq, version, id, name, contradicts, counts,
+          CASE WHEN counts THEN coalesce(old, '{}') ELSE '{}' END AS old, CASE WHEN counts THEN coalesce(new, '{}') ELSE '{}' END AS new
+        FROM (
+          SELECT *, NOT contradicts AND (
+            version IS NOT NULL AND name NOT IN ('resealed', 'restored')
+            OR id IS NOT NULL AND name <> 'user_sessions_ended'
+              AND seq > coalesce((SELECT max(seq) FROM audit.chain WHERE event = 'restored'), 0)) AS counts
+          FROM parsed OFFSET 0
+        ) counted
       ),
       change AS (
-        SELECT seq, version, id, thing, member, was, becomes,
+        SELECT seq, version, id, name, contradicts, member, was, becomes,
+          counts AND (
+            name NOT IN ('user_renamed', 'user_password_changed') AND jsonb_strip_nulls(old) = jsonb_strip_nulls(new)
+            OR name IN ('revoked', 'superseded') AND new ->> 'revoked_at' IS NULL) AS hollow,
           coalesce(lag(becomes) OVER of_member, 'null') AS before, lead(seq) OVER of_member IS NULL AS last
         FROM event
-        CROSS JOIN LATERAL jsonb_object_keys(old || new) member
+        LEFT JOIN LATERAL jsonb_object_keys(old || new) member ON true
         CROSS JOIN LATERAL (SELECT coalesce(old -> member, 'null') AS was, coalesce(new -> member, 'null') AS becomes) said
-        WINDOW of_member AS (PARTITION BY thing, member ORDER BY seq)
+        WINDOW of_member AS (PARTITION BY version, id, member COLLATE "C" ORDER BY seq)
+      ),
+      noted AS MATERIALIZED (
+        SELECT *, coalesce('signing key ' || version, 'user ' || id) AS thing
+        FROM change WHERE contradicts OR hollow OR was <> before OR last AND becomes <> 'null'
       ),
       outcome AS (
-        SELECT version, id, thing, member, seq, becomes FROM change WHERE last AND becomes <> 'null'
+        SELECT version, id, thing, member, seq, becomes FROM noted WHERE last AND becomes <> 'null'
       ),
       today AS (
         SELECT k.version, NULL::uuid AS id, 'signing key ' || k.version AS thing, fact.key AS member, fact.value
@@ -258,16 +255,18 @@ AS $function$
       )
       SELECT misfit.seq, misfit.version, misfit.id, misfit.words INTO seq, version, user_id, problem
         FROM (
-          SELECT seq, version, id, member,
-            format('row %s says that %s of %s was %s, but the rows before it say %s', seq, member, thing, was, before) AS words
-          FROM change WHERE was <> before
+          SELECT 1 AS step, seq, NULL::integer AS version, NULL::uuid AS id, '' AS member,
+            format('row %s: its columns do not say what its entry says', seq) AS words
+          FROM noted WHERE contradicts
           UNION ALL
-          SELECT seq, version, id, '', format('row %s says %s of %s, but changes nothing of it', seq, name, thing)
-          FROM event
-          WHERE name NOT IN ('user_renamed', 'user_password_changed') AND jsonb_strip_nulls(old) = jsonb_strip_nulls(new)
-            OR name IN ('revoked', 'superseded') AND new ->> 'revoked_at' IS NULL
+          SELECT 2, seq, version, id, member,
+            format('row %s says that %s of %s was %s, but the rows before it say %s', seq, member, thing, was, before)
+          FROM noted WHERE was <> before
           UNION ALL
-          SELECT NULL, coalesce(outcome.version, today.version), coalesce(outcome.id, today.id), member,
+          SELECT 2, seq, version, id, '', format('row %s says %s of %s, but changes nothing of it', seq, name, thing)
+          FROM noted WHERE hollow
+          UNION ALL
+          SELECT 3, NULL, coalesce(outcome.version, today.version), coalesce(outcome.id, today.id), member,
             CASE
               WHEN outcome.becomes IS NULL AND member IN ('version', 'ver') THEN format('%s is there, but history does not know it', thing)
               WHEN today.value IS NULL AND member IN ('version', 'ver') THEN format('%s is gone, but history does not say so', thing)
@@ -277,10 +276,23 @@ AS $function$
           FROM outcome FULL JOIN today USING (thing, member)
           WHERE outcome.becomes IS DISTINCT FROM today.value
         ) misfit
-        ORDER BY misfit.seq NULLS LAST, misfit.version NULLS LAST, misfit.id, misfit.member IN ('version', 'ver') DESC, misfit.member
+        ORDER BY step, misfit.seq, misfit.version NULLS LAST, misfit.id, misfit.member IN ('version', 'ver') DESC, misfit.member
         LIMIT 1;
       IF FOUND THEN RETURN; END IF;
       ok := true;
+    EXCEPTION WHEN data_exception THEN
+      -- An entry that cannot be read at all: which?
+      FOR line IN SELECT chain.seq, chain.entry FROM audit.chain ORDER BY chain.seq LOOP
+        BEGIN
+          PERFORM (said ->> 'at')::timestamptz, (said ->> 'version')::integer, (said ->> 'subject')::uuid, (said ->> 'actor')::uuid
+            FROM (SELECT line.entry::jsonb AS said) parsed;
+        EXCEPTION WHEN data_exception THEN
+          seq := line.seq;
+          problem := format('row %s is not an entry that Keyturn writes', line.seq);
+          RETURN;
+        END;
+      END LOOP;
+      RAISE;
     END $function$;
 COMMENT ON FUNCTION audit.verify_history() IS 'Is the history whole? Every hash and link is computed again, every checkpoint is looked up, and the events folded from the beginning must give all of signing_keys, and the id, roles, standing and ver of users, as they are. One row: ok, or the problem and the first row (seq), signing key (version) or user (user_id) that does not fit. A checkpoint must name a key that signed then; whether that key did sign it: keyturn audit verify.';
 GRANT EXECUTE ON FUNCTION audit.verify_history() TO keyturn_app;
