@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { PasswordHasher } from '../../src/users/password/password-hasher.js';
 import { startTestApp, members, PASSWORD, type Answer, type AskOptions, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { readToken } from '../support/tokens.js';
@@ -101,6 +102,42 @@ describe('a login that fails', () => {
     ];
 
     for (const answer of answers) expect(withoutRequest(answer)).toEqual(refusedLogin);
+  });
+
+  it('does the same work for each of them: statement by statement, hash by hash', async () => {
+    await server.createUser({ username: 'off' });
+    const superuser = await database.connect('superuser');
+    await superuser.query(`UPDATE keyturn.users SET disabled_at = keyturn.clock() WHERE username = 'off'`);
+    await superuser.query(`INSERT INTO keyturn.users (username) VALUES ('not-yet')`);
+    await login('nobody', PASSWORD); // what is made once is made
+    const verify = jest.spyOn(server.app.get(PasswordHasher), 'verify');
+    const hash = jest.spyOn(server.app.get(PasswordHasher), 'hash');
+    const workOf = async (username: string, password: string): Promise<unknown> => {
+      server.statements.length = 0;
+      verify.mockClear();
+      expect((await login(username, password)).status).toBe(401);
+      // The salt and the digest differ, and the cost does not.
+      const costs = verify.mock.calls.map(([phc]) => phc.split('$').slice(0, 4).join('$'));
+      return {
+        statements: [...server.statements],
+        costs,
+        passwords: verify.mock.calls.map(([, given]) => given.length),
+      };
+    };
+    try {
+      const unknown = await workOf('nobody', PASSWORD);
+      expect(unknown).toMatchObject({ costs: ['$argon2id$v=19$m=19456,t=2,p=1'], passwords: [PASSWORD.length] });
+      expect(server.statements.length).toBeGreaterThanOrEqual(3); // counted, looked for, written down
+
+      expect(await workOf('anna@example.com', PASSWORD.toUpperCase())).toEqual(unknown);
+      expect(await workOf('off', PASSWORD)).toEqual(unknown);
+      expect(await workOf('off', PASSWORD.toUpperCase())).toEqual(unknown);
+      expect(await workOf('not-yet', PASSWORD)).toEqual(unknown);
+      expect(hash).not.toHaveBeenCalled();
+    } finally {
+      verify.mockRestore();
+      hash.mockRestore();
+    }
   });
 
   it('answers alike for a user who was invited and has no password yet', async () => {
