@@ -392,6 +392,25 @@ describe('a hostile token', () => {
     expect(await refusalsBy(server, make(world))).toEqual([refusal, refusal]);
   });
 
+  it('is not vouched for by a good one that was seen a moment ago, however much of it is the same', async () => {
+    const { good, header, claims, otherGood } = world;
+    const [head = '', payload = '', signature = ''] = good.split('.');
+    for (let seen = 0; seen < 2; seen++) expect((await reports(good)).status).toBe(200);
+    const forged = forge(header, { ...claims, roles: ['admin'] }, () => Buffer.from(signature, 'base64url'));
+    for (const token of [
+      forged,
+      `${head}.${otherGood.split('.')[1]}.${signature}`,
+      `${head}.${payload}.${signature.slice(1)}`,
+      `${head}.${payload}.A${signature}`,
+      `${head}..${signature}`,
+      `..${signature}`,
+      signature,
+      `x${good}`,
+    ])
+      expect(verdict(await reports(token))).toEqual(invalid);
+    expect((await reports(good)).status).toBe(200);
+  });
+
   it('with a kid that names no key, or one that does not sign yet, is refused', async () => {
     const { key, standby, header, claims } = world;
     const kids = [

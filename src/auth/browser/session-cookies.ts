@@ -20,6 +20,7 @@ export class SessionCookies {
   }
 
   read(request: CookieRequest): CookieTokens {
+    if (request.headers.cookie === undefined) return NO_COOKIES;
     return {
       access: this.cookies.read(request, this.names.access),
       refresh: this.cookies.read(request, this.names.refresh),

@@ -6,6 +6,7 @@ export interface CredentialRequest {
 }
 
 const AUTHORIZATION = 'authorization';
+const SCHEME = 'bearer';
 
 /** Credentials that cannot be told apart or are not there: 400, with a challenge that says so (RFC 6750 section 3.1). */
 export const unclearCredentials = (message: string): KeyturnError =>
@@ -25,9 +26,12 @@ export function bearerToken({ raw: { rawHeaders } }: CredentialRequest): string 
     if (value !== undefined) throw unclearCredentials('The request has more than one Authorization header.');
     value = rawHeaders[index + 1];
   }
-  const [, scheme, token] = /^([^ ]*) *(.*)$/s.exec(value ?? '') ?? [];
-  if (scheme?.toLowerCase() !== 'bearer') return undefined;
+  if (value?.slice(0, SCHEME.length).toLowerCase() !== SCHEME) return undefined;
+  let begin = SCHEME.length;
+  if (begin < value.length && value[begin] !== ' ') return undefined; // another scheme, whose name begins like ours
+  while (value[begin] === ' ') begin++;
   // Whatever follows is the token: spaces in it make it a bad one, not another one.
-  if (!token) throw unclearCredentials('The Authorization header names no token.');
+  const token = value.slice(begin);
+  if (token === '') throw unclearCredentials('The Authorization header names no token.');
   return token;
 }

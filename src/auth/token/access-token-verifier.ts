@@ -62,6 +62,7 @@ export class AccessTokenVerifier {
   /** Judges a token whose signature is good: key, time, session and user. Runs on every request. @throws TokenRefused, KeyturnError */
   async judge({ claims, key }: ResolvedToken): Promise<AuthenticatedUser> {
     this.judgeClaims(claims, key);
+    if (!UUID.test(claims.sid) || !UUID.test(claims.sub)) throw new TokenRefused('session'); // ids, before any look-up
     return admit(claims, await this.sessions.find(claims.sid, claims.ver));
   }
 
@@ -80,7 +81,6 @@ export class AccessTokenVerifier {
     if (claims.aud !== audience && !(Array.isArray(claims.aud) && claims.aud.includes(audience)))
       throw new TokenRefused('audience');
     this.judgeTimes(claims, key);
-    if (!UUID.test(claims.sid) || !UUID.test(claims.sub)) throw new TokenRefused('session');
   }
 
   private judgeTimes({ iat, exp, nbf }: AccessTokenClaims, key: RingKey): void {
