@@ -1,87 +1,40 @@
 /**
- * Does the time of a refused login tell whether there is such a user? `npm run bench:login [logins of each group] [--print]`. Unknown, wrong and
- * disabled over real HTTP, one at a time, in random order, so that whatever else the machine does falls on all of them alike.
- * Prints the report and, without --print, writes bench/report.login.md.
+ * Does the time of a refused login tell whether there is such a user? `npm run bench:login -- [logins of each kind] [--print]`. Unknown, wrong
+ * and disabled over real HTTP, one at a time, each round in an order of its own, so that whatever else the machine does falls on all of them
+ * alike. What work each does is counted by test/e2e/login.spec.ts. Prints the report and, without --print, writes bench/reports/login.*.
  */
-import { fork } from 'node:child_process';
-import { randomBytes, randomInt } from 'node:crypto';
-import { chmod, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises';
-import { cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { openEmbeddedPostgres } from '../dist/src/database/embedded/embedded-postgres.js';
+import { inWords, machine, publish, quantile, shuffled, table } from './report.mjs';
+import { admin, demand, inWorld, newPassword, post } from './world.mjs';
 
 const rounds = Number(process.argv[2] ?? 300);
-const WARM_UP = 10;
+const WARM_UP = 30;
 /** Must-hold 28: how far the medians may lie apart. */
 const GOAL = 0.05;
-const password = () => `${randomBytes(18).toString('base64url')} of the bench`;
-const admin = { username: 'bench-admin', password: password() };
-
-async function main() {
-  const world = await mkdtemp(join(await realpath(tmpdir()), 'keyturn-bench-'));
-  await chmod(world, 0o755);
-  const postgres = await openEmbeddedPostgres({ dataDir: join(world, 'data') });
-  let child;
-  try {
-    child = fork(new URL('./servers.mjs', import.meta.url), ['keyturn'], {
-      env: {
-        PATH: process.env.PATH,
-        KEYTURN_DATA_DIR: join(world, 'data'),
-        PORT: '0',
-        LOG_LEVEL: 'warn',
-        KEYTURN_ADMIN_USERNAME: admin.username,
-        KEYTURN_ADMIN_PASSWORD: admin.password,
-        // Every login here comes from one address.
-        LOGIN_ATTEMPTS: '1000000',
-        LOGIN_ATTEMPTS_BY_NAME: '1000000',
-        LOGIN_ATTEMPTS_BY_ADDRESS: '1000000',
-      },
-    });
-    const { url } = await new Promise((resolve, reject) => {
-      child.once('message', resolve).once('exit', (code) => reject(new Error(`the server ended with ${code}`)));
-    });
-    const off = { username: 'bench-disabled', password: password() };
-    await makeDisabled(url, off);
-    await report(
-      await measure(url, {
-        unknown: () => ({ username: 'bench-nobody', password: admin.password }),
-        wrong: () => ({ username: admin.username, password: password() }),
-        disabled: () => off,
-      }),
-      postgres.version,
-    );
-  } finally {
-    child?.disconnect();
-    if (child?.exitCode === null) await new Promise((resolve) => child.once('exit', resolve));
-    await postgres.stop();
-    await rm(world, { recursive: true, force: true });
-  }
-}
-
-async function post(url, path, body, token) {
-  const headers = { 'content-type': 'application/json', ...(token && { authorization: `Bearer ${token}` }) };
-  const answer = await fetch(url + path, { method: 'POST', headers, body: JSON.stringify(body) });
-  return { status: answer.status, text: await answer.text() };
-}
+const RESAMPLED = 2_000;
+/** Every login here comes from one address. */
+const UNTHROTTLED = {
+  LOGIN_ATTEMPTS: '1000000',
+  LOGIN_ATTEMPTS_BY_NAME: '1000000',
+  LOGIN_ATTEMPTS_BY_ADDRESS: '1000000',
+};
 
 /** A user with a password of their own, who was disabled. */
-async function makeDisabled(url, user) {
-  const { access_token: token } = JSON.parse((await post(url, '/auth/login', admin)).text);
-  const { user: made, code } = JSON.parse((await post(url, '/users', { username: user.username }, token)).text);
-  const done = [
-    await post(url, '/auth/redeem', { code, password: user.password }),
-    await post(url, `/users/${made.id}/disable`, {}, token),
-  ];
-  for (const { status, text } of done) if (status >= 300) throw new Error(`${status} ${text}`);
+async function makeDisabled(url) {
+  const off = { username: 'bench-disabled', password: newPassword() };
+  const { access_token: token } = await demand(url, '/auth/login', admin);
+  const { user, code } = await demand(url, '/users', { username: off.username }, token);
+  await demand(url, '/auth/redeem', { code, password: off.password });
+  await demand(url, `/users/${user.id}/disable`, {}, token);
+  return off;
 }
 
-/** Milliseconds of each login, by group. */
-async function measure(url, groups) {
-  const names = Object.keys(groups);
+/** Milliseconds of each login, by kind. */
+async function measure(url, kinds) {
+  const names = Object.keys(kinds);
   const times = Object.fromEntries(names.map((name) => [name, []]));
   for (let round = -WARM_UP; round < rounds; round++) {
     for (const name of shuffled(names)) {
-      const body = groups[name]();
+      const body = kinds[name]();
       const begun = performance.now();
       const { status, text } = await post(url, '/auth/login', body);
       const took = performance.now() - begun;
@@ -92,34 +45,67 @@ async function measure(url, groups) {
   return times;
 }
 
-function shuffled(list) {
-  const rest = [...list];
-  return list.map(() => rest.splice(randomInt(rest.length), 1)[0]);
+/** How far the medians of all kinds lie apart: 0.01 is one in a hundred. */
+const apart = (lists) => {
+  const medians = lists.map((list) => quantile(list, 0.5));
+  return Math.max(...medians) / Math.min(...medians) - 1;
+};
+
+/**
+ * The 95th percentile of how far apart medians of this many logins come to lie by chance alone: the kinds of each round shuffled, many times
+ * over. What is measured lies beyond it when time does tell the kinds apart, and within it when it does not.
+ */
+function byChance(lists) {
+  const distances = Array.from({ length: RESAMPLED }, () => {
+    const relabelled = lists[0].map((_, round) => shuffled(lists.map((list) => list[round])));
+    return apart(lists.map((_, kind) => relabelled.map((round) => round[kind])));
+  });
+  return quantile(distances, 0.95);
 }
 
-async function report(times, postgresVersion) {
-  const at = (list, part) => list.toSorted((a, b) => a - b)[Math.min(list.length - 1, Math.floor(list.length * part))];
-  const rows = Object.entries(times).map(([name, list]) => ({ name, median: at(list, 0.5), p95: at(list, 0.95) }));
-  const medians = rows.map(({ median }) => median);
-  const apart = Math.max(...medians) / Math.min(...medians) - 1;
-  const text = [
+async function report(times, world) {
+  const kinds = Object.entries(times).map(([name, list]) => ({
+    name,
+    ...{ median: quantile(list, 0.5), p25: quantile(list, 0.25), p75: quantile(list, 0.75), p95: quantile(list, 0.95) },
+  }));
+  const lists = Object.values(times);
+  const distance = apart(lists);
+  const chance = byChance(lists);
+  const percent = (part) => `${(part * 100).toFixed(1)} %`;
+  const lines = [
     '# The time of a refused login',
     '',
-    `${new Date().toISOString().slice(0, 10)}. ${cpus()[0].model}, ${cpus().length} cores; Node ${process.version}; PostgreSQL ${postgresVersion}.`,
-    `${rounds} logins of each group over loopback, one at a time, in random order.`,
+    inWords(world),
+    `${rounds} logins of each kind over loopback after ${WARM_UP} to warm up, one at a time, the kinds in a new order each round.`,
     '',
-    '| group | median, ms | 95 %, ms | median / that of unknown |',
-    '|---|---:|---:|---:|',
-    ...rows.map(
-      ({ name, median, p95 }) =>
-        `| ${name} | ${median.toFixed(2)} | ${p95.toFixed(2)} | ${(median / medians[0]).toFixed(3)} |`,
+    ...table(
+      ['kind, milliseconds', 'median', '25 %', '75 %', '95 %', 'median / that of unknown'],
+      kinds.map(({ name, median, p25, p75, p95 }) => [name, median, p25, p75, p95, median / kinds[0].median]),
+      3,
     ),
     '',
-    `The medians lie ${(apart * 100).toFixed(1)} % apart; the goal is ${GOAL * 100} % at most: ${apart <= GOAL ? 'met' : 'missed'}.`,
-    '',
-  ].join('\n');
-  process.stdout.write(text);
-  if (!process.argv.includes('--print')) await writeFile(new URL('report.login.md', import.meta.url), text);
+    `The medians lie ${percent(distance)} apart; must-hold 28 allows ${percent(GOAL)}: ${distance <= GOAL ? 'met' : 'missed'}. ` +
+      `By chance alone they would lie ${percent(chance)} apart one time in twenty: ${distance > chance ? 'the kinds differ by more than chance' : 'no difference was found'}.`,
+  ];
+  await publish('login', lines, {
+    machine: world,
+    rounds,
+    goal: GOAL,
+    apart: distance,
+    byChance: chance,
+    kinds,
+    times,
+  });
 }
 
-await main();
+await inWorld(async ({ postgres, keyturn }) => {
+  const world = await machine(postgres.version);
+  const { url } = await keyturn(UNTHROTTLED);
+  const off = await makeDisabled(url);
+  const times = await measure(url, {
+    unknown: () => ({ username: 'bench-nobody', password: admin.password }),
+    wrong: () => ({ username: admin.username, password: newPassword() }),
+    disabled: () => off,
+  });
+  await report(times, world);
+});

@@ -1,105 +1,67 @@
 /**
- * The servers that are measured, each a process of its own, forked: `bench/servers.mjs keyturn|tutorial`. Settings come from the
- * environment. Sends `{ url }` when it listens; Keyturn answers `{ tokens: n, sid }` with n new access tokens. Ends when its parent does.
+ * Keyturn as it is started, with two routes beside it that differ in nothing but the guard. Forked by bench/world.mjs; settings come from the
+ * environment. Sends `{ url }` when it listens. `{ tokens: n, sid }` is answered with n new access tokens, any other order with what the
+ * process has used so far. Ends when its parent does.
  */
-import { createPublicKey } from 'node:crypto';
 import { Writable } from 'node:stream';
-import { Controller, Get, Module, UseGuards } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
-import { AuthGuard, PassportModule, PassportStrategy } from '@nestjs/passport';
-import { FastifyAdapter } from '@nestjs/platform-fastify';
-import { ExtractJwt, Strategy } from 'passport-jwt';
+import { Controller, Get, Module } from '@nestjs/common';
 import pg from 'pg';
+import { AppModule, Public, loadConfig } from '../dist/src/index.js';
+import { SessionStore } from '../dist/src/auth/session/session-store.js';
+import { TokenIssuer } from '../dist/src/auth/token/token-issuer.js';
+import { run } from '../dist/src/start.js';
 
 const ANSWER = { report: 'payroll', pages: 12 };
 
-/** Two routes that differ in nothing but the guard. */
-function reports({ open, guarded }) {
-  class Reports {
-    open() {
-      return ANSWER;
-    }
-    guarded() {
-      return ANSWER;
-    }
+class Reports {
+  open() {
+    return ANSWER;
   }
-  decorate(Reports, 'open', Get('open'), ...open);
-  decorate(Reports, 'guarded', Get('guarded'), ...guarded);
-  Controller('reports')(Reports);
-  return Reports;
-}
 
-function decorate(type, method, ...decorators) {
-  const descriptor = Object.getOwnPropertyDescriptor(type.prototype, method);
-  for (const decorator of decorators) decorator(type.prototype, method, descriptor);
-}
-
-function feature(controller, providers = [], imports = []) {
-  class Feature {}
-  Module({ controllers: [controller], providers, imports })(Feature);
-  return Feature;
-}
-
-/** Keyturn as it is started, with the two routes beside it. */
-async function keyturn() {
-  const { AppModule, Public, loadConfig } = await import('../dist/src/index.js');
-  const { run } = await import('../dist/src/start.js');
-  const register = AppModule.register.bind(AppModule);
-  class Beside {}
-  const routes = feature(reports({ open: [Public()], guarded: [] }));
-  AppModule.register = (...given) => ({ module: Beside, imports: [register(...given), routes] });
-  return run(loadConfig(process.env), new Writable({ write: (_chunk, _encoding, done) => done() }));
-}
-
-/** What the tutorials build: the stock guard, and the public key's row read on every request. On Fastify, so that only the guard differs. */
-async function tutorial() {
-  const pool = new pg.Pool({ connectionString: process.env.DATABASE_URL, max: 10 });
-  pool.on('error', () => {});
-  const readKey = async (token, done) => {
-    try {
-      const { kid } = JSON.parse(Buffer.from(token.split('.', 1)[0], 'base64url').toString());
-      const { rows } = await pool.query('SELECT public_jwk FROM keyturn.signing_keys WHERE kid = $1', [kid]);
-      const key = createPublicKey({ key: rows[0].public_jwk, format: 'jwk' });
-      done(null, key.export({ type: 'spki', format: 'pem' }));
-    } catch (error) {
-      done(error);
-    }
-  };
-  class TutorialStrategy extends PassportStrategy(Strategy) {
-    constructor() {
-      super({
-        jwtFromRequest: ExtractJwt.fromAuthHeaderAsBearerToken(),
-        algorithms: ['RS256'],
-        secretOrKeyProvider: (_request, token, done) => void readKey(token, done),
-      });
-    }
-    validate({ sub, roles }) {
-      return { id: sub, roles };
-    }
+  guarded() {
+    return ANSWER;
   }
-  const controller = reports({ open: [], guarded: [UseGuards(AuthGuard('jwt'))] });
-  const adapter = new FastifyAdapter();
-  const app = await NestFactory.create(feature(controller, [TutorialStrategy], [PassportModule]), adapter, {
-    logger: false,
-  });
-  await app.listen(0, '127.0.0.1');
-  return { app, url: await app.getUrl(), stop: () => app.close() };
 }
+for (const [method, decorators] of [
+  ['open', [Get('open'), Public()]],
+  ['guarded', [Get('guarded')]],
+]) {
+  const descriptor = Object.getOwnPropertyDescriptor(Reports.prototype, method);
+  for (const decorator of decorators) decorator(Reports.prototype, method, descriptor);
+}
+Controller('reports')(Reports);
+class Feature {}
+Module({ controllers: [Reports] })(Feature);
+class Beside {}
 
-/** New access tokens of one session: no two alike, so that none was seen before. */
-async function newTokens(app, { tokens, sid }) {
-  const { TokenIssuer } = await import('../dist/src/auth/token/token-issuer.js');
-  const { SessionStore } = await import('../dist/src/auth/session/session-store.js');
-  const session = await app.get(SessionStore).find(sid);
+/** Every statement that any connection of this process sends. */
+let statements = 0;
+const query = Reflect.get(pg.Client.prototype, 'query');
+pg.Client.prototype.query = function (...asked) {
+  statements++;
+  return query.apply(this, asked);
+};
+
+/** No two alike, so that none was seen before. */
+async function newTokens({ tokens, sid }) {
+  const session = await running.app.get(SessionStore).find(sid);
   const made = [];
   while (made.length < tokens) {
-    const some = Array.from({ length: Math.min(500, tokens - made.length) }, () => app.get(TokenIssuer).issue(session));
+    const some = Array.from({ length: Math.min(500, tokens - made.length) }, () =>
+      running.app.get(TokenIssuer).issue(session),
+    );
     for (const { accessToken } of await Promise.all(some)) made.push(accessToken);
   }
-  return made;
+  return { tokens: made };
 }
 
-const { app, url, stop } = await { keyturn, tutorial }[process.argv[2]]();
-process.once('disconnect', () => void stop().finally(() => process.exit()));
-process.on('message', (order) => void newTokens(app, order).then((tokens) => process.send({ tokens })));
-process.send({ url });
+const register = AppModule.register.bind(AppModule);
+AppModule.register = (...given) => ({ module: Beside, imports: [register(...given), Feature] });
+const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
+const running = await run(loadConfig(process.env), nowhere);
+process.once('disconnect', () => void running.stop().finally(() => process.exit()));
+const used = () => ({ cpu: process.cpuUsage(), statements, resident: process.memoryUsage.rss() });
+process.on('message', (order) => {
+  void Promise.resolve(order.tokens === undefined ? used() : newTokens(order)).then((answer) => process.send(answer));
+});
+process.send({ url: running.url });
