@@ -8,6 +8,7 @@ import { TokenSettings } from './auth/token/token-settings.js';
 import { BODY_LIMIT, limitBodies } from './common/http/bodies.js';
 import { refuseOtherMethods } from './common/http/allowed-methods.js';
 import { answerClientError } from './common/http/client-errors.js';
+import { isLoopback, leadToIssuer } from './common/http/own-address.js';
 import { ProblemFilter } from './common/http/problem.filter.js';
 import { addSecurityHeaders, secure } from './common/http/security-headers.js';
 import { validationPipe } from './common/http/validation.pipe.js';
@@ -54,7 +55,9 @@ export async function createServer(
   problems = new ProblemFilter(app.get(Tally), asKeyturnError, problemPage);
   app.useGlobalFilters(problems);
   app.useGlobalPipes(validationPipe());
-  https = app.get(TokenSettings).issuer.startsWith('https://');
+  const { issuer, origin } = app.get(TokenSettings);
+  https = issuer.startsWith('https://');
+  if (!config.production && !https && isLoopback(new URL(origin).hostname)) leadToIssuer(adapter.getInstance(), origin);
   addSecurityHeaders(adapter.getInstance(), https);
   describeApi(app);
   return app;

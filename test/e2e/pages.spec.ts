@@ -4,6 +4,7 @@ import { OneTimeCodes } from '../../src/auth/codes/one-time-codes.js';
 import { UsersService } from '../../src/users/users.service.js';
 import { KeyturnError } from '../../src/common/errors.js';
 import { Cookies } from '../support/cookies.js';
+import { exchange } from '../support/raw-http.js';
 import { PASSWORD, startTestApp, type Answer, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { OTHER_PASSWORD } from '../users/world.js';
@@ -308,6 +309,57 @@ describe('the page of an invitation or a reset', () => {
   it('shows nothing for a wrong code', async () => {
     for (const query of ['', '?code=', '?code=%22%3E%3Cscript%3E', `?code=${'a'.repeat(300)}`, '?code=a&code=b'])
       expect([(await browser.open(`/redeem${query}`)).status, query]).toEqual([400, query]);
+  });
+});
+
+describe('a page opened under another name of this machine', () => {
+  const told = async (host: string, path: string, lines: readonly string[] = ['accept: text/html'], method = 'GET') => {
+    const head = [`${method} ${path} HTTP/1.1`, `host: ${host}`, 'connection: close', ...lines].join('\r\n');
+    const answer = await exchange(server.url, `${head}\r\n\r\n`);
+    return [Number(answer.slice(9, 12)), /^location: (.*)\r$/im.exec(answer)?.[1]];
+  };
+  const port = (): string => new URL(server.url).port;
+
+  it.each(['localhost', 'LOCALHOST', 'app.localhost', '[::1]', '127.0.0.2'])('%s leads to the issuer', async (name) => {
+    for (const path of [
+      '/',
+      '/login?return=%2Faccount',
+      '/setup?code=x',
+      '/nowhere',
+      '//evil.example/',
+      '/\\evil.example',
+    ])
+      expect(await told(`${name}:${port()}`, path)).toEqual([303, server.url + path]);
+  });
+
+  it('is served where it was asked for when the name or the port is not one of ours', async () => {
+    const hosts = [
+      '127.0.0.1',
+      'evil.example',
+      'localhost.evil.example',
+      'evil-localhost',
+      'localhost@evil.example',
+      '',
+    ];
+    for (const host of hosts) expect(await told(`${host}:${port()}`, '/login')).toEqual([200, undefined]);
+    for (const host of ['localhost', 'localhost:1', 'localhost:99999', ':', '%'])
+      expect(await told(host, '/login')).toEqual([200, undefined]);
+    const forwarded = [`x-forwarded-host: localhost:${port()}`, 'accept: text/html'];
+    expect(await told(`127.0.0.1:${port()}`, '/login', forwarded)).toEqual([200, undefined]);
+  });
+
+  it('is a matter of pages: what a program asks for, and what is sent, stays where it is', async () => {
+    const host = `localhost:${port()}`;
+    expect(await told(host, '/auth/me', ['accept: application/json'])).toEqual([401, undefined]);
+    expect(await told(host, '/login', [])).toEqual([200, undefined]);
+    const form = ['accept: text/html', 'content-type: application/x-www-form-urlencoded', 'content-length: 0'];
+    const sent = await told(host, '/logout', [...form, `origin: http://${host}`], 'POST');
+    expect(sent).toEqual([403, undefined]);
+  });
+
+  it('is led nowhere by an address that was meant for a proxy', async () => {
+    const [, location] = await told(`localhost:${port()}`, 'http://evil.example/');
+    expect(location).toBeUndefined();
   });
 });
 

@@ -45,6 +45,13 @@ describe('every answer', () => {
   });
 });
 
+it('behind https, nobody is led from one name to another: the proxy in front knows which is ours', async () => {
+  for (const host of ['localhost', `localhost:${new URL(secure.url).port}`, 'login.example.com']) {
+    const asked = `GET /login HTTP/1.1\r\nhost: ${host}\r\naccept: text/html\r\nconnection: close\r\n\r\n`;
+    expect(await exchange(secure.url, asked)).toMatch(/^HTTP\/1\.1 200 /);
+  }
+});
+
 describe('a path that cannot be decoded', () => {
   it.each(['/%ff', '/%', '/users/%zz', '/users/%C0%AF', '/account/%E0%A4%A'])(
     '%s is refused like everything else, and not repeated',

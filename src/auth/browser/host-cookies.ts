@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { KeyturnError } from '../../common/errors.js';
+import { isLoopback } from '../../common/http/own-address.js';
 import { CONFIG, type Config } from '../../config/config.js';
 import { TokenSettings } from '../token/token-settings.js';
 
@@ -49,6 +50,3 @@ export class HostCookies {
     reply.header('set-cookie', `${name}=${value}; Max-Age=${maxAge}; Path=/; HttpOnly; SameSite=Strict${secure}`);
   }
 }
-
-const isLoopback = (hostname: string): boolean =>
-  /^127(\.\d+){3}$/.test(hostname) || hostname === '[::1]' || /(^|\.)localhost$/.test(hostname);

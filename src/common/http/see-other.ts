@@ -2,7 +2,7 @@
 export class SeeOther extends Error {
   override readonly name = 'SeeOther';
 
-  /** @param location a path of this site */
+  /** @param location of this site: a path, or below the issuer */
   constructor(readonly location: string) {
     super(`See ${location}`);
   }
