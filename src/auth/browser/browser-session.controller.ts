@@ -2,7 +2,6 @@ import { Body, Controller, Delete, Header, HttpCode, Post, Req, Res } from '@nes
 import { ApiCookieAuth, ApiTags } from '@nestjs/swagger';
 import type { z } from 'zod';
 import { Public } from '../../common/access.js';
-import { KeyturnError } from '../../common/errors.js';
 import { Documented } from '../../common/http/documented.js';
 import { lifetimes, loginBody } from '../auth.schemas.js';
 import type { TokenPair } from '../auth.service.js';
@@ -66,12 +65,7 @@ export class BrowserSessionController {
   @Header('cache-control', 'no-store')
   async refresh(@Req() request: Request, @Res({ passthrough: true }) reply: CookieReply): Promise<Lifetimes> {
     wantSameOrigin(request, this.settings.origin);
-    try {
-      return lifetimesOf(await this.session.renew(request, reply));
-    } catch (error) {
-      if (error instanceof KeyturnError && error.code === 'invalid_grant') this.session.forget(reply);
-      throw error;
-    }
+    return lifetimesOf(await this.session.renew(request, reply));
   }
 
   @Documented(

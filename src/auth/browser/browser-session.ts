@@ -43,11 +43,6 @@ export class BrowserSession {
     return pair;
   }
 
-  /** Takes the cookies back and ends nothing. */
-  forget(reply: CookieReply): void {
-    this.cookies.clear(reply);
-  }
-
   /** Logs out; the cookies go when the session has ended. @throws KeyturnError `database_unavailable` */
   async end(request: BrowserRequest, reply: CookieReply): Promise<void> {
     await this.endSessionOf(this.cookies.read(request));
