@@ -1,11 +1,15 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** Versioned signing keys whose windows the database itself keeps from overlapping, and their sealed private halves. */
+/**
+ * Versioned signing keys whose windows the database itself keeps from overlapping, their sealed private halves, and the servers that are up
+ * and open them.
+ */
 export class SigningKeys1795000001000 implements MigrationInterface {
   name = 'SigningKeys1795000001000';
 
   async up(db: QueryRunner): Promise<void> {
     await db.query(TABLES);
+    await db.query(REPLICAS);
     await db.query(GUARDS);
     await db.query(HEALING);
     await db.query(GRANTS);
@@ -21,6 +25,9 @@ export class SigningKeys1795000001000 implements MigrationInterface {
       DROP FUNCTION keyturn.guard_signing_key_update();
       DROP FUNCTION keyturn.guard_signing_key_insert();
       DROP FUNCTION keyturn.same_pair(integer);
+      DROP FUNCTION keyturn.is_shut(integer);
+      DROP FUNCTION keyturn.is_live(timestamptz);
+      DROP TABLE keyturn.replicas;
       DROP FUNCTION keyturn.key_state(timestamptz, timestamptz, timestamptz, timestamptz, timestamptz);
     `);
   }
@@ -181,6 +188,50 @@ const TABLES = `
     'AES-256-GCM: 12 bytes nonce, ciphertext, 16 bytes tag. Associated data: kid, version, algorithm.';
 `;
 
+const REPLICAS = `
+  CREATE TABLE keyturn.replicas (
+    id uuid NOT NULL,
+    code_version text NOT NULL,
+    generation bigint NOT NULL,
+    kek_ids text[] NOT NULL,
+    opens integer[] NOT NULL,
+    shut integer[] NOT NULL DEFAULT '{}',
+    started_at timestamptz NOT NULL DEFAULT keyturn.clock(),
+    last_seen_at timestamptz NOT NULL,
+    CONSTRAINT pk_replicas PRIMARY KEY (id)
+  );
+  CREATE INDEX ix_replicas_last_seen_at ON keyturn.replicas (last_seen_at);
+  COMMENT ON TABLE keyturn.replicas IS 'Every server that is up: what it runs and what it knows. A row goes when its server stops in order, or has been silent for a day and cannot verify any more.';
+  COMMENT ON COLUMN keyturn.replicas.id IS 'Made anew at each start.';
+  COMMENT ON COLUMN keyturn.replicas.code_version IS 'Version of Keyturn it runs.';
+  COMMENT ON COLUMN keyturn.replicas.generation IS 'seq of the newest key event it has loaded.';
+  COMMENT ON COLUMN keyturn.replicas.kek_ids IS 'Key-encryption keys it holds, by id; the first is current.';
+  COMMENT ON COLUMN keyturn.replicas.opens IS 'Versions whose private halves it has opened.';
+  COMMENT ON COLUMN keyturn.replicas.shut IS 'Versions that sign, or are to, and whose private halves it cannot open.';
+  COMMENT ON COLUMN keyturn.replicas.started_at IS 'When it started.';
+  COMMENT ON COLUMN keyturn.replicas.last_seen_at IS 'When it last said so.';
+  COMMENT ON INDEX keyturn.ix_replicas_last_seen_at IS 'Finds the silent ones.';
+  GRANT SELECT, INSERT (id, code_version, generation, kek_ids, opens, shut, last_seen_at),
+    UPDATE (generation, kek_ids, opens, shut, last_seen_at), DELETE ON keyturn.replicas TO keyturn_app;
+
+  CREATE FUNCTION keyturn.is_live(last_seen_at timestamptz) RETURNS boolean
+    LANGUAGE sql STABLE PARALLEL SAFE
+    AS $$ SELECT last_seen_at > keyturn.clock() - interval '15 seconds' $$;
+  COMMENT ON FUNCTION keyturn.is_live(timestamptz) IS 'Is a server that was seen then counted on? It says that it lives every 5 seconds.';
+  GRANT EXECUTE ON FUNCTION keyturn.is_live(timestamptz) TO keyturn_app;
+
+  CREATE FUNCTION keyturn.is_shut(of_version integer) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+      SELECT coalesce(bool_or(of_version = ANY (shut)) AND NOT bool_or(of_version = ANY (opens)), false)
+      FROM keyturn.replicas WHERE keyturn.is_live(last_seen_at)
+    $$;
+  COMMENT ON FUNCTION keyturn.is_shut(integer) IS
+    'Does a live server fail to open the private half of this version, and does none open it? Where no live server has tried nothing is '
+    'known, and it is not called shut.';
+  GRANT EXECUTE ON FUNCTION keyturn.is_shut(integer) TO keyturn_app;
+`;
+
 const GUARDS = `
   CREATE FUNCTION keyturn.same_pair(of_version integer) RETURNS SETOF integer
     LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -214,7 +265,9 @@ const GUARDS = `
          OR NEW.activation = 'bootstrap' AND EXISTS (SELECT FROM keyturn.signing_keys WHERE signs)
          OR NEW.activation = 'emergency' AND (
            NOT EXISTS (SELECT FROM keyturn.signing_keys WHERE signs)
-           OR EXISTS (SELECT FROM keyturn.signing_keys WHERE signs AND revoked_at IS NULL AND (retires_at IS NULL OR retires_at > instant))
+           OR EXISTS (
+             SELECT FROM keyturn.signing_keys WHERE signs AND revoked_at IS NULL AND tstzrange(activates_at, retires_at) @> instant
+           )
          ) THEN
         RAISE EXCEPTION 'a new key does not begin as %', NEW.activation USING ERRCODE = 'check_violation';
       END IF;
@@ -287,8 +340,15 @@ const GUARDS = `
         RETURN NEW;
       END IF;
 
-      IF NEW.activation <> OLD.activation AND (NEW.activation = 'bootstrap' OR NEW.activation = 'emergency' AND pg_trigger_depth() < 2) THEN
-        RAISE EXCEPTION 'key %: a takeover by hand is early or forced', OLD.kid USING ERRCODE = 'check_violation';
+      IF NEW.activation <> OLD.activation AND (
+           NEW.activation = 'bootstrap'
+           OR NEW.activation = 'emergency' AND pg_trigger_depth() < 2 AND EXISTS (
+             -- One that ends at this very instant signs too, or a hand could end it in the same statement.
+             SELECT FROM keyturn.signing_keys WHERE signs AND revoked_at IS NULL AND private_key_destroyed_at IS NULL
+               AND tstzrange(activates_at, retires_at, '[]') @> instant
+           )
+         ) THEN
+        RAISE EXCEPTION 'key %: a takeover by hand is early or forced, while another signs', OLD.kid USING ERRCODE = 'check_violation';
       END IF;
       IF (NEW.activation, NEW.activates_at) IS DISTINCT FROM (OLD.activation, OLD.activates_at)
          AND (OLD.activates_at <= instant OR NEW.activates_at < instant) THEN
@@ -301,9 +361,9 @@ const GUARDS = `
       END IF;
       IF NEW.retires_at = instant AND OLD.retires_at IS DISTINCT FROM instant AND NOT EXISTS (
         SELECT FROM keyturn.signing_keys
-        WHERE signs AND revoked_at IS NULL AND version <> OLD.version AND activates_at >= instant
+        WHERE signs AND revoked_at IS NULL AND version <> OLD.version AND activates_at >= instant AND NOT keyturn.is_shut(version)
       ) THEN
-        RAISE EXCEPTION 'key %: it signs on until another takes over; only a revocation leaves nobody to sign', OLD.kid
+        RAISE EXCEPTION 'key %: it signs on until another takes over that a server opens; only a revocation leaves nobody to sign', OLD.kid
           USING ERRCODE = 'check_violation';
       END IF;
       IF NEW.expires_at IS DISTINCT FROM OLD.expires_at AND (OLD.expires_at <= instant OR NEW.expires_at < instant) THEN
@@ -370,14 +430,16 @@ const HEALING = `
         WHERE leaked.revoked_at = instant AND leaked.revocation_reason <> 'superseded'
           AND sibling.revoked_at IS NULL AND sibling.version IN (SELECT keyturn.same_pair(leaked.version));
 
-      -- Nobody signs any more: the standby, which every cache knows, takes over now.
+      -- Nobody signs any more: the standby, which every cache knows, takes over now. One that no server opens would not sign either, and
+      -- would have to be revoked before another could.
       IF NOT EXISTS (
         SELECT FROM keyturn.signing_keys WHERE signs AND tstzrange(activates_at, retires_at) @> instant
       ) THEN
         UPDATE keyturn.signing_keys SET activates_at = instant, activation = 'emergency'
           WHERE version = (
             SELECT version FROM keyturn.signing_keys
-            WHERE signs AND revoked_at IS NULL AND activates_at > instant ORDER BY activates_at LIMIT 1
+            WHERE signs AND revoked_at IS NULL AND activates_at > instant AND NOT keyturn.is_shut(version)
+            ORDER BY activates_at LIMIT 1
           );
       END IF;
 
@@ -392,8 +454,8 @@ const HEALING = `
       RETURN NULL;
     END $$;
   COMMENT ON FUNCTION keyturn.mend_signing_windows() IS
-    'After any statement, by whoever''s hand: a revoked pair is dead everywhere, the standby takes over where nobody signs, '
-    'and signing windows meet end to start.';
+    'After any statement, by whoever''s hand: a revoked pair is dead everywhere, the standby takes over where nobody signs '
+    'and a server may open it, and signing windows meet end to start.';
 
   CREATE FUNCTION keyturn.destroy_private_half() RETURNS trigger
     LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp

@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** Who may log in, their sessions with one refresh family each, one-time codes, and the servers that are up. */
+/** Who may log in, their sessions with one refresh family each, and one-time codes. */
 export class UsersAndSessions1795000002000 implements MigrationInterface {
   name = 'UsersAndSessions1795000002000';
 
@@ -8,12 +8,10 @@ export class UsersAndSessions1795000002000 implements MigrationInterface {
     await db.query(USERS);
     await db.query(SESSIONS);
     await db.query(CODES_AND_SECRETS);
-    await db.query(REPLICAS);
   }
 
   async down(db: QueryRunner): Promise<void> {
     await db.query(`
-      DROP TABLE keyturn.replicas;
       DROP TABLE keyturn.service_secrets;
       DROP TABLE keyturn.one_time_codes;
       DROP TABLE keyturn.sessions CASCADE;
@@ -250,29 +248,4 @@ const CODES_AND_SECRETS = `
   COMMENT ON COLUMN keyturn.service_secrets.kek_id IS 'Which key-encryption key sealed it.';
   COMMENT ON COLUMN keyturn.service_secrets.sealed IS 'AES-256-GCM: 12 bytes nonce, ciphertext, 16 bytes tag. Associated data: the name.';
   GRANT SELECT, INSERT, UPDATE (kek_id, sealed) ON keyturn.service_secrets TO keyturn_app;
-`;
-
-const REPLICAS = `
-  CREATE TABLE keyturn.replicas (
-    id uuid NOT NULL,
-    code_version text NOT NULL,
-    generation bigint NOT NULL,
-    kek_ids text[] NOT NULL,
-    opens integer[] NOT NULL,
-    started_at timestamptz NOT NULL DEFAULT keyturn.clock(),
-    last_seen_at timestamptz NOT NULL,
-    CONSTRAINT pk_replicas PRIMARY KEY (id)
-  );
-  CREATE INDEX ix_replicas_last_seen_at ON keyturn.replicas (last_seen_at);
-  COMMENT ON TABLE keyturn.replicas IS 'Every server that is up: what it runs and what it knows. A row goes when its server stops in order, or has been silent for a day and cannot verify any more.';
-  COMMENT ON COLUMN keyturn.replicas.id IS 'Made anew at each start.';
-  COMMENT ON COLUMN keyturn.replicas.code_version IS 'Version of Keyturn it runs.';
-  COMMENT ON COLUMN keyturn.replicas.generation IS 'seq of the newest key event it has loaded.';
-  COMMENT ON COLUMN keyturn.replicas.kek_ids IS 'Key-encryption keys it holds, by id; the first is current.';
-  COMMENT ON COLUMN keyturn.replicas.opens IS 'Versions whose private halves it has opened.';
-  COMMENT ON COLUMN keyturn.replicas.started_at IS 'When it started.';
-  COMMENT ON COLUMN keyturn.replicas.last_seen_at IS 'When it last said so.';
-  COMMENT ON INDEX keyturn.ix_replicas_last_seen_at IS 'Finds the silent ones.';
-  GRANT SELECT, INSERT (id, code_version, generation, kek_ids, opens, last_seen_at),
-    UPDATE (generation, kek_ids, opens, last_seen_at), DELETE ON keyturn.replicas TO keyturn_app;
 `;

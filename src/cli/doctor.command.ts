@@ -6,6 +6,8 @@ import { CONFIG, type Config } from '../config/config.js';
 import { DatabaseClock } from '../database/database-clock.js';
 import { News } from '../database/news.js';
 import type { OpenDatabase } from '../database/open-database.js';
+import { shutStandby } from '../keys/planning/plan-keys.js';
+import { LIVE } from '../keys/replicas/liveness.js';
 import { isHmac, signerAmong, standbyAmong, type SigningKey } from '../keys/signing-key.js';
 import { SigningKeyStore } from '../keys/store/signing-key-store.js';
 import { CannotOpen } from '../keys/vault/key-encryption-keys.js';
@@ -90,7 +92,7 @@ function clock(databaseClock: DatabaseClock, { keys: { clockSkew } }: Config): F
 async function servers(context: INestApplicationContext): Promise<Finding> {
   const [row] = await context.get(DataSource).query<{ live: number; behind: number }[]>(
     `SELECT count(*)::integer AS live, count(*) FILTER (WHERE generation < keyturn.key_generation())::integer AS behind
-     FROM keyturn.replicas WHERE last_seen_at > keyturn.clock() - interval '15 seconds'`,
+     FROM keyturn.replicas WHERE ${LIVE}`,
   );
   const { live, behind } = row ?? { live: 0, behind: 0 };
   if (behind > 0) return wrong(`${behind} of ${live} running servers do not know the newest keys: look at their logs`);
@@ -118,14 +120,21 @@ async function keys(context: INestApplicationContext): Promise<readonly Finding[
     signer
       ? well(`${signer.kid} signs, ${signer.algorithm}, since ${moment(signer.activatesAt, now)}`)
       : wrong('no key is active, and nothing can be signed: start a server that holds the key-encryption key'),
-    standby
-      ? well(`${standby.kid} takes over ${moment(standby.activatesAt, now)}`)
-      : wrong('no standby is published, and nothing can take over: a running server publishes one within a minute'),
+    ...successor(signer, standby, now),
     ...[signer, standby].flatMap((key) => (key ? unreadable(key) : [])),
     ...(signer && isHmac(signer.algorithm)
       ? [wrong(`the head of history is not signed: ${signer.kid} is an ${signer.algorithm} key`)]
       : []),
   ];
+}
+
+function successor(signer: SigningKey | undefined, standby: SigningKey | undefined, now: number): readonly Finding[] {
+  if (!standby)
+    return [
+      wrong('no standby is published, and nothing can take over: a running server publishes one within a minute'),
+    ];
+  if (!signer) return [wrong(shutStandby(standby.kid))];
+  return [well(`${standby.kid} takes over ${moment(standby.activatesAt, now)}`)];
 }
 
 async function history(context: INestApplicationContext): Promise<Finding> {

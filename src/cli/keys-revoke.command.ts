@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { KeyRotation, RECEIPT_PATIENCE_MS } from '../keys/operations/key-rotation.js';
 import { CONFIG, type Config } from '../config/config.js';
+import { shutStandby as shutStandbyClause } from '../keys/planning/plan-keys.js';
 import { receiptOf } from '../keys/http/receipt.js';
 import { confirm } from './ask.js';
 import { withContext } from './context.js';
@@ -27,10 +28,12 @@ export const keysRevokeCommand = (): Command =>
         );
         const receipt = receiptOf(revocation, config.keys);
         if (json) return printJson(receipt);
-        const { revoked, signer, replicas } = receipt;
+        const { revoked, signer, shutStandby, replicas } = receipt;
+        const waiting = shutStandby === null ? undefined : `nothing took over: ${shutStandbyClause(shutStandby)}`;
+        const unsigned = waiting ?? 'nothing signs until a running server makes a new key';
         const time = (instant: string): string => moment(Date.parse(instant), revocation.at);
         print(
-          `${revoked} is revoked since ${time(receipt.at)}; ${signer === null ? 'nothing signs until a running server makes a new key' : `${signer} signs now`}.`,
+          `${revoked} is revoked since ${time(receipt.at)}; ${signer === null ? unsigned : `${signer} signs now`}.`,
         );
         print(
           `Effective on ${replicas.following} of ${replicas.live} running servers after ${(replicas.afterMilliseconds / 1_000).toFixed(1)} s; outside caches by ${time(receipt.outsideCachesBy)}.`,

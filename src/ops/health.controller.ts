@@ -6,6 +6,7 @@ import { Documented } from '../common/http/documented.js';
 import { CONFIG, type Config } from '../config/config.js';
 import { DatabaseClock } from '../database/database-clock.js';
 import { Reconciliation } from '../keys/operations/reconciliation.js';
+import { shutStandby } from '../keys/planning/plan-keys.js';
 import { KeyRefresh } from '../keys/ring/key-refresh.js';
 import { KeyRing } from '../keys/ring/key-ring.js';
 import { LocalKeyVault } from '../keys/vault/local-key-vault.js';
@@ -63,7 +64,7 @@ export class HealthController {
   }
 
   private problems(cutOff: boolean): string[] {
-    const signer = this.ring.signer();
+    const [signer, standby] = [this.ring.signer(), this.ring.standby()];
     const { missed } = this.refresh;
     const silence = Math.round(this.clock.silence() / 1_000);
     const said: readonly (readonly [boolean, string])[] = [
@@ -82,9 +83,11 @@ export class HealthController {
       ],
       [
         !signer,
-        'No key is active: nothing can be signed. A server that holds the key-encryption key makes one within a minute.',
+        standby
+          ? `No key is active: nothing can be signed. If it stays so, ${shutStandby(standby.kid)}.`
+          : 'No key is active: nothing can be signed. A server that holds the key-encryption key makes one within a minute.',
       ],
-      [!!signer && !this.ring.standby(), 'No standby is published.'],
+      [!!signer && !standby, 'No standby is published.'],
       [
         missed !== undefined,
         `Keys are known as of event ${this.ring.generation} of the history, and event ${missed} is known of: the newer ones could not be loaded. See the log.`,

@@ -27,6 +27,7 @@ type Step =
       readonly by: number;
     }
   | { readonly do: 'destroy'; readonly whom: 'signer' | 'standby' | 'oldest' }
+  | { readonly do: 'servers'; readonly open: boolean }
   | { readonly do: 'wait'; readonly for: number };
 
 const whom = fc.constantFrom('signer' as const, 'standby' as const, 'oldest' as const);
@@ -48,6 +49,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
       by: fc.integer({ min: -20 * day, max: 20 * day }),
     }),
     fc.record({ do: fc.constant('destroy' as const), whom }),
+    fc.record({ do: fc.constant('servers' as const), open: fc.boolean() }),
     fc.record({ do: fc.constant('wait' as const), for: fc.integer({ min: minute, max: 20 * day }) }),
   ),
   { minLength: 4, maxLength: 14 },
@@ -74,6 +76,19 @@ function meant({ keys, now }: Ring, who: 'signer' | 'standby' | 'oldest'): KeyRo
   if (who === 'standby') return keys.find((key) => isStandby(key, now));
   return keys.find((key) => key.revoked_at === null);
 }
+
+/** The one server says that it lives, and that it opens every private half there is, or none. */
+const report = (): Promise<unknown> =>
+  app.query(
+    `INSERT INTO keyturn.replicas AS r (id, code_version, generation, kek_ids, opens, shut, last_seen_at)
+     SELECT '00000000-0000-4000-8000-000000000000', 'test', 0, '{}', CASE WHEN $1 THEN versions ELSE '{}' END,
+       CASE WHEN $1 THEN '{}' ELSE versions END, keyturn.clock()
+     FROM (SELECT coalesce(array_agg(version), '{}') AS versions FROM keyturn.signing_keys) known
+     ON CONFLICT ON CONSTRAINT pk_replicas
+     DO UPDATE SET opens = excluded.opens, shut = excluded.shut, last_seen_at = excluded.last_seen_at`,
+    [serverOpens],
+  );
+let serverOpens = true;
 
 async function take(step: Step): Promise<void> {
   if (step.do === 'wait') return await database.moveClock(step.for);
@@ -114,6 +129,15 @@ async function take(step: Step): Promise<void> {
         `UPDATE keyturn.signing_keys SET ${step.column} = ${step.column} + $2 * interval '1 millisecond' WHERE version = $1`,
         [meant(before, step.whom)?.version, step.by],
       );
+      break;
+    case 'servers':
+      serverOpens = step.open;
+      // As a tick does.
+      if (serverOpens && signer === undefined)
+        await app.query(
+          `UPDATE keyturn.signing_keys SET activation = 'emergency', activates_at = keyturn.begin_change() WHERE version = $1`,
+          [meant(before, 'standby')?.version],
+        );
       break;
     case 'destroy':
       await app.query('UPDATE keyturn.signing_keys SET private_key_destroyed_at = now() WHERE version = $1', [
@@ -162,7 +186,8 @@ function broken({ keys, now }: Ring): string[] {
 
   const signers = keys.filter((key) => isSigner(key, now));
   if (signers.length > 1) found.push(`${signers.length} keys sign`);
-  if (signers.length === 0 && keys.some((key) => isStandby(key, now))) found.push('a standby waits while nobody signs');
+  if (serverOpens && signers.length === 0 && keys.some((key) => isStandby(key, now)))
+    found.push('a standby waits while nobody signs');
   for (const key of keys) {
     if (key.revoked_at === null || key.revocation_reason === 'superseded') continue;
     const spared = keys.filter((other) => other.thumbprint === key.thumbprint && other.revoked_at === null);
@@ -186,8 +211,16 @@ describe('the ring of keys', () => {
     await fc.assert(
       fc.asyncProperty(steps, async (given) => {
         await database.reset();
+        serverOpens = true;
         for (const step of [{ do: 'publish', dueIn: hour } as const, ...given]) {
+          await report();
+          const [{ keys: before }, shut] = [await ring(), !serverOpens];
           await attempt(step);
+          const tookOver = (await allKeys(app)).filter(
+            ({ activation }, index) =>
+              before[index] && activation === 'emergency' && before[index].activation !== activation,
+          );
+          if (shut && step.do !== 'servers') expect(tookOver).toEqual([]);
           const rows = await history(app);
           expect({ broken: broken(await ring()), links: brokenLinks(rows), folded: foldedKeys(rows) }).toEqual({
             broken: [],

@@ -531,7 +531,9 @@ AS $function$
          OR NEW.activation = 'bootstrap' AND EXISTS (SELECT FROM keyturn.signing_keys WHERE signs)
          OR NEW.activation = 'emergency' AND (
            NOT EXISTS (SELECT FROM keyturn.signing_keys WHERE signs)
-           OR EXISTS (SELECT FROM keyturn.signing_keys WHERE signs AND revoked_at IS NULL AND (retires_at IS NULL OR retires_at > instant))
+           OR EXISTS (
+             SELECT FROM keyturn.signing_keys WHERE signs AND revoked_at IS NULL AND tstzrange(activates_at, retires_at) @> instant
+           )
          ) THEN
         RAISE EXCEPTION 'a new key does not begin as %', NEW.activation USING ERRCODE = 'check_violation';
       END IF;
@@ -633,8 +635,15 @@ AS $function$
         RETURN NEW;
       END IF;
 
-      IF NEW.activation <> OLD.activation AND (NEW.activation = 'bootstrap' OR NEW.activation = 'emergency' AND pg_trigger_depth() < 2) THEN
-        RAISE EXCEPTION 'key %: a takeover by hand is early or forced', OLD.kid USING ERRCODE = 'check_violation';
+      IF NEW.activation <> OLD.activation AND (
+           NEW.activation = 'bootstrap'
+           OR NEW.activation = 'emergency' AND pg_trigger_depth() < 2 AND EXISTS (
+             -- One that ends at this very instant signs too, or a hand could end it in the same statement.
+             SELECT FROM keyturn.signing_keys WHERE signs AND revoked_at IS NULL AND private_key_destroyed_at IS NULL
+               AND tstzrange(activates_at, retires_at, '[]') @> instant
+           )
+         ) THEN
+        RAISE EXCEPTION 'key %: a takeover by hand is early or forced, while another signs', OLD.kid USING ERRCODE = 'check_violation';
       END IF;
       IF (NEW.activation, NEW.activates_at) IS DISTINCT FROM (OLD.activation, OLD.activates_at)
          AND (OLD.activates_at <= instant OR NEW.activates_at < instant) THEN
@@ -647,9 +656,9 @@ AS $function$
       END IF;
       IF NEW.retires_at = instant AND OLD.retires_at IS DISTINCT FROM instant AND NOT EXISTS (
         SELECT FROM keyturn.signing_keys
-        WHERE signs AND revoked_at IS NULL AND version <> OLD.version AND activates_at >= instant
+        WHERE signs AND revoked_at IS NULL AND version <> OLD.version AND activates_at >= instant AND NOT keyturn.is_shut(version)
       ) THEN
-        RAISE EXCEPTION 'key %: it signs on until another takes over; only a revocation leaves nobody to sign', OLD.kid
+        RAISE EXCEPTION 'key %: it signs on until another takes over that a server opens; only a revocation leaves nobody to sign', OLD.kid
           USING ERRCODE = 'check_violation';
       END IF;
       IF NEW.expires_at IS DISTINCT FROM OLD.expires_at AND (OLD.expires_at <= instant OR NEW.expires_at < instant) THEN
@@ -701,6 +710,15 @@ AS $function$ SELECT number FROM keyturn.incarnation $function$;
 COMMENT ON FUNCTION keyturn.incarnation_number() IS 'What a session or code that begins now is numbered with.';
 GRANT EXECUTE ON FUNCTION keyturn.incarnation_number() TO keyturn_app;
 
+-- ## function keyturn.is_live(timestamp with time zone)
+CREATE OR REPLACE FUNCTION keyturn.is_live(last_seen_at timestamp with time zone)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+AS $function$ SELECT last_seen_at > keyturn.clock() - interval '15 seconds' $function$;
+COMMENT ON FUNCTION keyturn.is_live(timestamp with time zone) IS 'Is a server that was seen then counted on? It says that it lives every 5 seconds.';
+GRANT EXECUTE ON FUNCTION keyturn.is_live(timestamp with time zone) TO keyturn_app;
+
 -- ## function keyturn.is_restored()
 CREATE OR REPLACE FUNCTION keyturn.is_restored()
  RETURNS boolean
@@ -710,6 +728,19 @@ CREATE OR REPLACE FUNCTION keyturn.is_restored()
 AS $function$ SELECT NOT EXISTS (SELECT FROM keyturn.incarnation WHERE xmin = written_by::xid) $function$;
 COMMENT ON FUNCTION keyturn.is_restored() IS 'Do these rows come from a dump (or logical replication), and was that not reconciled since? A physical copy does not know.';
 GRANT EXECUTE ON FUNCTION keyturn.is_restored() TO keyturn_app;
+
+-- ## function keyturn.is_shut(integer)
+CREATE OR REPLACE FUNCTION keyturn.is_shut(of_version integer)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'pg_catalog', 'pg_temp'
+AS $function$
+      SELECT coalesce(bool_or(of_version = ANY (shut)) AND NOT bool_or(of_version = ANY (opens)), false)
+      FROM keyturn.replicas WHERE keyturn.is_live(last_seen_at)
+    $function$;
+COMMENT ON FUNCTION keyturn.is_shut(integer) IS 'Does a live server fail to open the private half of this version, and does none open it? Where no live server has tried nothing is known, and it is not called shut.';
+GRANT EXECUTE ON FUNCTION keyturn.is_shut(integer) TO keyturn_app;
 
 -- ## function keyturn.jws_part(text,integer)
 CREATE OR REPLACE FUNCTION keyturn.jws_part(jws text, part integer)
@@ -853,14 +884,16 @@ AS $function$
         WHERE leaked.revoked_at = instant AND leaked.revocation_reason <> 'superseded'
           AND sibling.revoked_at IS NULL AND sibling.version IN (SELECT keyturn.same_pair(leaked.version));
 
-      -- Nobody signs any more: the standby, which every cache knows, takes over now.
+      -- Nobody signs any more: the standby, which every cache knows, takes over now. One that no server opens would not sign either, and
+      -- would have to be revoked before another could.
       IF NOT EXISTS (
         SELECT FROM keyturn.signing_keys WHERE signs AND tstzrange(activates_at, retires_at) @> instant
       ) THEN
         UPDATE keyturn.signing_keys SET activates_at = instant, activation = 'emergency'
           WHERE version = (
             SELECT version FROM keyturn.signing_keys
-            WHERE signs AND revoked_at IS NULL AND activates_at > instant ORDER BY activates_at LIMIT 1
+            WHERE signs AND revoked_at IS NULL AND activates_at > instant AND NOT keyturn.is_shut(version)
+            ORDER BY activates_at LIMIT 1
           );
       END IF;
 
@@ -874,7 +907,7 @@ AS $function$
         FROM ahead WHERE k.version = ahead.version AND ahead.retires_at IS DISTINCT FROM ahead.due;
       RETURN NULL;
     END $function$;
-COMMENT ON FUNCTION keyturn.mend_signing_windows() IS 'After any statement, by whoever''s hand: a revoked pair is dead everywhere, the standby takes over where nobody signs, and signing windows meet end to start.';
+COMMENT ON FUNCTION keyturn.mend_signing_windows() IS 'After any statement, by whoever''s hand: a revoked pair is dead everywhere, the standby takes over where nobody signs and a server may open it, and signing windows meet end to start.';
 
 -- ## function keyturn.news(bigint,text,pg_snapshot)
 CREATE OR REPLACE FUNCTION keyturn.news(since_seq bigint, since_hash text, since pg_snapshot, OUT clock timestamp with time zone, OUT seen pg_snapshot, OUT key_generation bigint, OUT head_seq bigint, OUT head_hash text, OUT changed_users uuid[], OUT ended_sessions uuid[], OUT rewound boolean, OUT missed boolean, OUT restored boolean, OUT incarnation bigint, OUT server_started timestamp with time zone)
@@ -1441,6 +1474,7 @@ CREATE TABLE keyturn.replicas (
   generation bigint NOT NULL,
   kek_ids text[] NOT NULL,
   opens integer[] NOT NULL,
+  shut integer[] NOT NULL DEFAULT '{}'::integer[],
   started_at timestamp with time zone NOT NULL DEFAULT keyturn.clock(),
   last_seen_at timestamp with time zone NOT NULL,
   CONSTRAINT pk_replicas PRIMARY KEY (id)
@@ -1451,13 +1485,14 @@ COMMENT ON COLUMN keyturn.replicas.code_version IS 'Version of Keyturn it runs.'
 COMMENT ON COLUMN keyturn.replicas.generation IS 'seq of the newest key event it has loaded.';
 COMMENT ON COLUMN keyturn.replicas.kek_ids IS 'Key-encryption keys it holds, by id; the first is current.';
 COMMENT ON COLUMN keyturn.replicas.opens IS 'Versions whose private halves it has opened.';
+COMMENT ON COLUMN keyturn.replicas.shut IS 'Versions that sign, or are to, and whose private halves it cannot open.';
 COMMENT ON COLUMN keyturn.replicas.started_at IS 'When it started.';
 COMMENT ON COLUMN keyturn.replicas.last_seen_at IS 'When it last said so.';
 CREATE INDEX ix_replicas_last_seen_at ON keyturn.replicas USING btree (last_seen_at);
 COMMENT ON INDEX keyturn.ix_replicas_last_seen_at IS 'Finds the silent ones.';
 GRANT DELETE, SELECT ON keyturn.replicas TO keyturn_app;
-GRANT INSERT (id, code_version, generation, kek_ids, opens, last_seen_at) ON keyturn.replicas TO keyturn_app;
-GRANT UPDATE (generation, kek_ids, opens, last_seen_at) ON keyturn.replicas TO keyturn_app;
+GRANT INSERT (id, code_version, generation, kek_ids, opens, shut, last_seen_at) ON keyturn.replicas TO keyturn_app;
+GRANT UPDATE (generation, kek_ids, opens, shut, last_seen_at) ON keyturn.replicas TO keyturn_app;
 
 -- ## table keyturn.service_secrets
 CREATE TABLE keyturn.service_secrets (

@@ -110,6 +110,22 @@ describe('docs/keys.md', () => {
     expect(await kidNow()).toBe(standby);
   });
 
+  it('puts another key in the place of a standby that nobody opens', async () => {
+    const standby = server.app.get(KeyRing).standby();
+    const superuser = await database.connect('superuser');
+    await superuser.query(`UPDATE keyturn.signing_key_secrets SET sealed = '\\x00' WHERE version = $1`, [
+      standby?.version,
+    ]);
+    await server.tick();
+    const [, revoke = ''] = commandsOf('leaked');
+    const says = `; nothing took over: no running server opens ${standby?.kid}, which waits; give the servers its`;
+    expect((await type(revoke)).out).toContain(says);
+    expect(await kidNow()).toBeUndefined();
+    const [replaced] = await typeAll('shut');
+    expect(replaced).toMatch(/is published and takes over .* UTC \(now\)\.\n.*is superseded/);
+    expect(replaced).toContain(await kidNow());
+  });
+
   it('seals again under a new key-encryption key', async () => {
     const [make = '', reseal = ''] = commandsOf('reseal');
     expect((await type(make)).code).toBe(0);
@@ -190,6 +206,7 @@ describe('docs/keys.md', () => {
       'refused',
       'planned',
       'leaked',
+      'shut',
       'reseal',
       'lost',
       'backup',

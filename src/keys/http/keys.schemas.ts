@@ -108,7 +108,12 @@ export const replaced = z
 export const receipt: z.ZodType<Receipt> = z
   .strictObject({
     revoked: kid,
-    signer: kid.nullable().describe('The key that signs now; null: none, until a running server makes one.'),
+    signer: kid
+      .nullable()
+      .describe('The key that signs now; null: none, until a running server makes one, or opens the one that waits.'),
+    shutStandby: kid
+      .nullable()
+      .describe('The standby that did not take over although nothing signs, since no running server opens it.'),
     at: instantText,
     replicas: z.strictObject({
       live: z

@@ -5,8 +5,10 @@ import type { RevocationOutcome } from '../operations/key-rotation.js';
 /** What a revocation is answered with. Times are ISO 8601 in UTC. */
 export interface Receipt {
   readonly revoked: string;
-  /** kid of the key that signs now; null: nobody, until a running server makes one. */
+  /** kid of the key that signs now; null: nobody, until a running server makes one, or opens the one that waits. */
   readonly signer: string | null;
+  /** kid of the standby that did not take over although nobody signs, because no running server opens its private half. */
+  readonly shutStandby: string | null;
   readonly at: string;
   readonly replicas: {
     /** Servers that verify, or may: seen within KEY_OFFLINE_LIMIT and not signed off. */
@@ -21,11 +23,12 @@ export interface Receipt {
 }
 
 export const receiptOf = (
-  { at, revoked, signer, reach }: RevocationOutcome,
+  { at, revoked, signer, shut, reach }: RevocationOutcome,
   policy: Pick<KeyPolicy, 'jwksMaxAge'>,
 ): Receipt => ({
   revoked: revoked.kid,
   signer: signer?.kid ?? null,
+  shutStandby: shut?.kid ?? null,
   at: iso(at),
   replicas: {
     live: reach.live,

@@ -18,8 +18,10 @@ export interface RotationOutcome {
 export interface RevocationOutcome {
   readonly at: Instant;
   readonly revoked: SigningKey;
-  /** Who signs now; undefined: nobody, until a running server makes a new key. */
+  /** Who signs now; undefined: nobody, until a running server makes a new key, or opens the one that waits. */
   readonly signer: SigningKey | undefined;
+  /** The standby that did not take over although nobody signs, because no running server opens its private half. */
+  readonly shut: SigningKey | undefined;
   /** How far the servers that are up had followed when the answer was given. */
   readonly reach: Reach;
 }
@@ -59,7 +61,8 @@ export class KeyRotation {
   }
 
   /**
-   * Declares a key dead everywhere, at once and for good. If it signed, the standby takes over in the same statement.
+   * Declares a key dead everywhere, at once and for good. If it signed, the standby takes over in the same statement, unless no running
+   * server opens that.
    * @throws KeyturnError `validation_failed`, `not_found`, `key_change_refused`, `database_unavailable`
    */
   async revoke(actor: Actor, kid: string, reason: string): Promise<RevocationOutcome> {
@@ -69,7 +72,8 @@ export class KeyRotation {
     const { keys, now } = await this.store.all();
     const revoked = keys.find((key) => key.kid === kid);
     if (!revoked) throw new Error(`key ${kid} has gone`);
-    return { at, revoked, signer: signerAmong(keys, now), reach };
+    const signer = signerAmong(keys, now);
+    return { at, revoked, signer, shut: signer ? undefined : standbyAmong(keys, now), reach };
   }
 }
 

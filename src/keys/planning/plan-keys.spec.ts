@@ -41,17 +41,24 @@ class World {
   policy = policy;
   /** Instants at which a revocation left nobody to sign. */
   readonly gaps: number[] = [];
+  /** Versions that nobody can open. */
+  readonly shut = new Set<number>();
 
   constructor(public now: number) {}
 
-  tick(readable: Readability = everything): KeyPlan {
+  tick(readable: Readability = this.readable): KeyPlan {
     return this.carryOut(planKeys(this.keys, this.policy, this.now, readable));
+  }
+
+  private get readable(): Readability {
+    const opens = (version: number): boolean => !this.shut.has(version);
+    return { opensHere: opens, opensAnywhere: opens };
   }
 
   /** A server that made its pairs over keys as they were then, and finds others when it has the lock. */
   staleTick(then: readonly SigningKey[]): void {
-    const made = planKeys(then, this.policy, this.now, everything).mints.length;
-    const plan = planKeys(this.keys, this.policy, this.now, everything);
+    const made = planKeys(then, this.policy, this.now, this.readable).mints.length;
+    const plan = planKeys(this.keys, this.policy, this.now, this.readable);
     this.carryOut({ ...plan, mints: plan.mints.slice(0, made) });
   }
 
@@ -95,7 +102,7 @@ class World {
     for (const key of samePair(this.keys, leaked)) this.end(key.version, 'leaked');
     const standby = standbyAmong(this.keys, this.now);
     if (!signerAmong(this.keys, this.now)) {
-      if (standby)
+      if (standby && !this.shut.has(standby.version))
         this.keys = this.keys.map((key) =>
           key === standby ? { ...key, activation: 'emergency', activatesAt: this.now } : key,
         );
@@ -143,7 +150,7 @@ class World {
 type Plain = 'tick' | 'rotate' | 'force' | 'revokeSigner' | 'revokeStandby' | 'revokeOldest' | 'renew';
 type Step =
   | { readonly do: 'pass'; readonly time: number }
-  | { readonly do: Plain | 'tick that opens nothing' | 'stale tick' | 'crash' }
+  | { readonly do: Plain | 'tick that opens nothing' | 'stale tick' | 'crash' | 'shut standby' | 'open all' }
   | { readonly do: 'replace'; readonly algorithm: Algorithm }
   | { readonly do: 'import'; readonly pair: string }
   | { readonly do: 'admit'; readonly pair: string; readonly lives: number }
@@ -167,7 +174,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 7,
     arbitrary: named('tick', 'rotate', 'force', 'revokeSigner', 'revokeStandby', 'revokeOldest', 'renew'),
   },
-  { weight: 2, arbitrary: named('tick that opens nothing', 'stale tick', 'crash') },
+  { weight: 2, arbitrary: named('tick that opens nothing', 'stale tick', 'crash', 'shut standby', 'open all') },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('replace' as const), algorithm }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('import' as const), pair }) },
   {
@@ -218,6 +225,12 @@ function act(world: World, next: Step, then: readonly SigningKey[] = world.keys)
       break;
     case 'stale tick':
       world.staleTick(then);
+      break;
+    case 'shut standby':
+      world.shut.add(standbyAmong(keys, now)?.version ?? 0);
+      break;
+    case 'open all':
+      world.shut.clear();
       break;
     case 'crash':
       planKeys(keys, world.policy, now, everything);
@@ -363,11 +376,16 @@ describe('planning keys', () => {
         for (const next of steps) {
           const { keys: before, now: then } = world;
           act(world, next, stale);
+          const opened = world.keys.some(
+            ({ version, activation }, index) =>
+              activation === 'emergency' && world.shut.has(version) && before[index]?.activation !== activation,
+          );
           const made = world.keys.length > before.length && !mayMake(next.do, before, then);
           const faults = [
             ...broken(world),
             ...changedAmiss(before, then, world.keys),
             ...(made ? ['9: a key was made'] : []),
+            ...(opened ? ['10: a standby took over that nobody opens'] : []),
           ];
           if (faults.length > 0) expect({ after: next, faults }).toEqual({ after: next, faults: [] });
           if (next.do === 'pass') stale = before;
@@ -382,6 +400,7 @@ describe('planning keys', () => {
       fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
         const world = new World(1_000_000);
         for (const next of steps) act(world, next);
+        world.shut.clear();
         world.tick();
         expect(isSettled(planKeys(world.keys, world.policy, world.now, everything))).toBe(true);
         expect(signerAmong(world.keys, world.now)).toBeDefined();
@@ -472,9 +491,31 @@ describe('planning keys', () => {
     const world = new World(1_000_000);
     world.tick();
     world.revoke(2);
-    expect(() => planKeys(world.keys, policy, world.now, nothing)).toThrow(
-      expect.objectContaining({ code: 'keys_unavailable' }),
-    );
+    expect(planKeys(world.keys, policy, world.now, nothing)).toMatchObject({
+      mints: [],
+      destroy: [2],
+      stuck: { code: 'keys_unavailable' },
+    });
+  });
+
+  it('lets no standby take over that nobody can open, though nobody signs, and at once when somebody can', () => {
+    const world = new World(1_000_000);
+    world.tick();
+    world.shut.add(2);
+    world.revoke(1);
+    expect(signerAmong(world.keys, world.now)).toBeUndefined();
+    expect(world.tick()).toMatchObject({ mints: [], destroy: [1], stuck: { code: 'keys_unavailable' } });
+    world.now += policy.rotationInterval - 60_000;
+    expect(world.tick()).toMatchObject({
+      takeover: { activation: 'scheduled', at: world.now + policy.publishLead },
+      stuck: { message: expect.stringMatching(/no running server opens 2-kid.*replace-standby/) },
+    });
+
+    const elsewhere = { opensHere: () => false, opensAnywhere: () => true };
+    const takeover = { version: 2, activation: 'emergency', at: world.now };
+    expect(planKeys(world.keys, policy, world.now, elsewhere)).toEqual({ takeover, mints: [], destroy: [] });
+    world.shut.clear();
+    expect(world.tick()).toMatchObject({ takeover, mints: [{ activatesAt: world.now + policy.rotationInterval }] });
   });
 
   it('moves the takeover of a standby back that nobody can open, and leaves one alone that another server opens', () => {

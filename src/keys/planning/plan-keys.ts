@@ -22,7 +22,7 @@ export interface Mint {
 /** A takeover moved: the standby begins, and the key before it ends, at `at`. */
 export interface Takeover {
   readonly version: number;
-  readonly activation: Extract<Activation, 'scheduled' | 'early' | 'forced'>;
+  readonly activation: Exclude<Activation, 'bootstrap'>;
   readonly at: Instant;
 }
 
@@ -32,6 +32,8 @@ export interface KeyPlan {
   readonly mints: readonly Mint[];
   /** Versions whose private halves end now. */
   readonly destroy: readonly number[];
+  /** What cannot be done here and is wanted: a missing key-encryption key is an error, not an absence of keys. */
+  readonly stuck?: KeyturnError;
 }
 
 /** What this process and the others know of private halves. */
@@ -43,10 +45,8 @@ export interface Readability {
 }
 
 /**
- * What has to be done so that one key signs and a standby waits. Convergent: after it is done there is nothing to do. Where the clock
- * was set back and by its word nobody signs yet, the earliest key that waits, which has signed already, signs from now on.
- * @throws KeyturnError `keys_unavailable` when a key is wanted that this process must not make, because it cannot open the
- * private halves there are: a missing key-encryption key is an error, not an absence of keys.
+ * What has to be done so that one key signs and a standby waits. Convergent: after it is done there is nothing to do. Where nobody signs,
+ * the standby does from now on, if it can be opened: it could not when the signer was revoked, or the clock was set back behind it.
  */
 export function planKeys(keys: readonly SigningKey[], policy: KeyPolicy, now: Instant, readable: Readability): KeyPlan {
   const destroy = halvesToDestroy(keys, policy, now);
@@ -54,14 +54,14 @@ export function planKeys(keys: readonly SigningKey[], policy: KeyPolicy, now: In
   const whole = keys.filter((key) => key.privateKeyDestroyedAt === null);
   const signer = signerAmong(whole, now);
   const standby = standbyAmong(whole, now);
-  if (signer && standby) {
-    const takeover = postponed(standby, policy, now, readable);
-    return { ...(takeover && { takeover }), mints: [], destroy };
+  if (standby) {
+    if (signer) return { ...postponed(standby, policy, now, readable), mints: [], destroy };
+    return { ...inNeed(whole, standby, policy, now, readable), destroy };
   }
 
-  refuseToMintOverUnreadable(keys, now, readable);
+  const stuck = unreadable(keys, now, readable);
+  if (stuck) return { mints: [], destroy, stuck };
   if (signer) return { mints: [mint('scheduled', dueAfter(signer, policy, now), policy)], destroy };
-  if (standby) return { takeover: { version: standby.version, activation: 'forced', at: now }, mints: [], destroy };
   const first = mint(keys.some((key) => key.signs) ? 'emergency' : 'bootstrap', now, policy);
   return { mints: [first, mint('scheduled', dueAfter(first, policy, now), policy)], destroy };
 }
@@ -85,16 +85,46 @@ function mint(activation: Mint['activation'], activatesAt: Instant, policy: KeyP
 }
 
 /** A standby that nobody can open must not take over: its takeover moves back, half a lead before it is due. */
-function postponed(standby: SigningKey, policy: KeyPolicy, now: Instant, readable: Readability): Takeover | undefined {
-  if (readable.opensAnywhere(standby.version) || standby.activatesAt >= now + policy.publishLead / 2) return undefined;
-  return { version: standby.version, activation: 'scheduled', at: now + policy.publishLead };
+function postponed(
+  standby: SigningKey,
+  policy: KeyPolicy,
+  now: Instant,
+  readable: Readability,
+): Pick<KeyPlan, 'takeover'> {
+  if (readable.opensAnywhere(standby.version) || standby.activatesAt >= now + policy.publishLead / 2) return {};
+  return { takeover: { version: standby.version, activation: 'scheduled', at: now + policy.publishLead } };
 }
 
-function refuseToMintOverUnreadable(keys: readonly SigningKey[], now: Instant, readable: Readability): void {
+/** Nobody signs: the standby does at once, as soon as anybody can open it. */
+function inNeed(
+  keys: readonly SigningKey[],
+  standby: SigningKey,
+  policy: KeyPolicy,
+  now: Instant,
+  readable: Readability,
+): Omit<KeyPlan, 'destroy'> {
+  if (!readable.opensAnywhere(standby.version)) {
+    const stuck = new KeyturnError('keys_unavailable', `Nothing signs: ${shutStandby(standby.kid)}.`);
+    return { ...postponed(standby, policy, now, readable), mints: [], stuck };
+  }
+  const takeover: Takeover = { version: standby.version, activation: 'emergency', at: now };
+  const another = standbyAmong(
+    keys.filter((key) => key !== standby),
+    now,
+  );
+  if (another || unreadable(keys, now, readable)) return { takeover, mints: [] };
+  return { takeover, mints: [mint('scheduled', dueAfter({ activatesAt: now }, policy, now), policy)] };
+}
+
+/** Why a standby does not take over although nobody signs, and the two ways out. A clause for a person. */
+export const shutStandby = (kid: string): string =>
+  `no running server opens ${kid}, which waits; give the servers its key-encryption key, or type keyturn keys replace-standby`;
+
+function unreadable(keys: readonly SigningKey[], now: Instant, readable: Readability): KeyturnError | undefined {
   const shut = keys.filter((key) => maySign(key, now) && !readable.opensHere(key.version));
-  if (shut.length === 0) return;
+  if (shut.length === 0) return undefined;
   const kids = shut.map((key) => key.kid).join(', ');
-  throw new KeyturnError(
+  return new KeyturnError(
     'keys_unavailable',
     `No new signing key is made while the private half of ${kids} cannot be opened here. Check KEK_FILE.`,
   );

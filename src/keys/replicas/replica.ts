@@ -14,7 +14,7 @@ export class Replica implements OnApplicationShutdown {
   private readonly logger = new Logger('Replica');
   private told = '';
   private toldAt = -Infinity;
-  private reporting: Promise<void> | undefined;
+  private reporting: Promise<void> = Promise.resolve();
   private signedOff = false;
 
   constructor(
@@ -24,26 +24,34 @@ export class Replica implements OnApplicationShutdown {
     private readonly vault: LocalKeyVault,
   ) {}
 
-  /** Says what this server knows: when that has changed, and every few seconds. */
-  async report(): Promise<void> {
+  /** Says what this server knows: when that has changed, and every few seconds. One after the other, so that the last word is the newest. */
+  report(anyway = false): Promise<void> {
+    this.reporting = this.reporting.catch(() => undefined).then(() => this.reportNow(anyway));
+    return this.reporting;
+  }
+
+  private async reportNow(anyway: boolean): Promise<void> {
     const { generation } = this.ring;
-    const knows = JSON.stringify([generation, this.vault.kekIds, this.vault.openedVersions]);
-    if (this.signedOff || (knows === this.told && performance.now() - this.toldAt < HEARTBEAT_MS)) return;
+    const opens = this.vault.openedVersions;
+    const shut = this.ring.toSign().flatMap(({ version }) => (opens.includes(version) ? [] : [version]));
+    const knows = JSON.stringify([generation, this.vault.kekIds, opens, shut]);
+    const isTold = knows === this.told && performance.now() - this.toldAt < HEARTBEAT_MS;
+    if (this.signedOff || (isTold && !anyway)) return;
     // Before it is said, not after: nothing is followed later than HEARTBEAT_MS after the `last_seen_at` that others read.
     const toldAt = performance.now();
-    this.reporting = this.tell(Math.max(generation, 0));
-    await this.reporting;
+    await this.tell([this.id, KEYTURN_VERSION, Math.max(generation, 0), this.vault.kekIds, opens, shut]);
     this.told = knows;
     this.toldAt = toldAt;
   }
 
-  private async tell(generation: number): Promise<void> {
+  private async tell(row: readonly unknown[]): Promise<void> {
     await this.dataSource.query(
-      `INSERT INTO keyturn.replicas AS r (id, code_version, generation, kek_ids, opens, last_seen_at)
-       VALUES ($1, $2, $3, $4, $5, keyturn.clock())
+      `INSERT INTO keyturn.replicas AS r (id, code_version, generation, kek_ids, opens, shut, last_seen_at)
+       VALUES ($1, $2, $3, $4, $5, $6, keyturn.clock())
        ON CONFLICT ON CONSTRAINT pk_replicas
-       DO UPDATE SET generation = excluded.generation, kek_ids = excluded.kek_ids, opens = excluded.opens, last_seen_at = excluded.last_seen_at`,
-      [this.id, KEYTURN_VERSION, generation, this.vault.kekIds, this.vault.openedVersions],
+       DO UPDATE SET generation = excluded.generation, kek_ids = excluded.kek_ids, opens = excluded.opens, shut = excluded.shut,
+         last_seen_at = excluded.last_seen_at`,
+      [...row],
     );
     await this.dataSource.query(
       `DELETE FROM keyturn.replicas WHERE NOT (${MAY_VERIFY}) AND last_seen_at < keyturn.clock() - interval '24 hours'`,
@@ -54,7 +62,7 @@ export class Replica implements OnApplicationShutdown {
   /** Whoever has signed off is named in no receipt, so nothing may write the row again. */
   async onApplicationShutdown(): Promise<void> {
     this.signedOff = true;
-    await this.reporting?.catch(() => undefined);
+    await this.reporting.catch(() => undefined);
     await this.dataSource
       .query('DELETE FROM keyturn.replicas WHERE id = $1', [this.id])
       .catch((error: unknown) =>

@@ -63,14 +63,10 @@ export class Replicas {
     }
   }
 
-  /** Do live replicas know of the version, and can none of them open its private half? Those that have not caught up say nothing. */
+  /** Can live replicas not open the private half of the version, and none of them can? What the database asks before a standby takes over. */
   async shut(version: number): Promise<boolean> {
     try {
-      const [row] = await this.dataSource.query<{ shut: boolean }[]>(
-        `SELECT count(*) > 0 AND count(*) FILTER (WHERE $1 = ANY (opens)) = 0 AS shut
-         FROM keyturn.replicas WHERE ${LIVE} AND generation >= keyturn.key_generation()`,
-        [version],
-      );
+      const [row] = await this.dataSource.query<{ shut: boolean }[]>('SELECT keyturn.is_shut($1) AS shut', [version]);
       return row?.shut ?? false;
     } catch (error) {
       throw asKeyturnError(error);

@@ -55,6 +55,12 @@ export class KeyRing {
     return this.current().filter((key) => key.publicJwk !== null && key.damage === undefined);
   }
 
+  /** Keys that sign, now or later. */
+  toSign(): readonly RingKey[] {
+    const now = this.clock.now();
+    return this.keys.filter((key) => key.signs && ['pending', 'active'].includes(stateOf(key, now)));
+  }
+
   /** Keys that would be used now or later, and cannot be. */
   damaged(): readonly RingKey[] {
     return this.current().filter((key) => key.damage !== undefined);

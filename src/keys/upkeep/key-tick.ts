@@ -3,6 +3,7 @@ import { CONFIG, type Config } from '../../config/config.js';
 import { SYSTEM } from '../../database/change.js';
 import { GENERATE_KEY, type GenerateKey, type KeyMaterial } from '../key-material.js';
 import { isSettled, planKeys, type KeyPlan, type Readability } from '../planning/plan-keys.js';
+import { Replica } from '../replicas/replica.js';
 import { Replicas } from '../replicas/replicas.js';
 import { KeyRefresh } from '../ring/key-refresh.js';
 import { KeyRing } from '../ring/key-ring.js';
@@ -28,6 +29,7 @@ export class KeyTick {
     private readonly ring: KeyRing,
     private readonly vault: LocalKeyVault,
     private readonly replicas: Replicas,
+    private readonly replica: Replica,
   ) {}
 
   /**
@@ -55,17 +57,22 @@ export class KeyTick {
   }
 
   private async runNow(): Promise<number> {
-    await this.refresh.load();
+    await this.load();
     const knew = this.ring.generation;
     try {
       await this.keepInOrder();
     } catch (error) {
       // A key that another server published after our load is not open here yet: nothing to complain of.
-      await this.refresh.load();
+      await this.load();
       if (this.ring.generation === knew) throw error;
       await this.keepInOrder();
     }
     return knew;
+  }
+
+  private async load(): Promise<void> {
+    await this.refresh.load();
+    await this.replica.report();
   }
 
   private async keepInOrder(): Promise<void> {
@@ -79,7 +86,13 @@ export class KeyTick {
 
     const { keys, now } = await this.store.look();
     const sketch = plan(keys, now);
-    if (isSettled(sketch)) return;
+    if (!isSettled(sketch)) await this.settle(sketch, plan);
+    if (sketch.stuck) throw sketch.stuck;
+  }
+
+  private async settle(sketch: KeyPlan, plan: (keys: readonly SigningKey[], now: Instant) => KeyPlan): Promise<void> {
+    // At each change the database asks who opens the standby, by a clock that may have been set on since our last word.
+    await this.replica.report(true);
     const { algorithm, modulusLength } = this.config.keys;
     const materials = await Promise.all(sketch.mints.map(() => this.generate(algorithm, modulusLength)));
     await this.store.change(
@@ -87,7 +100,7 @@ export class KeyTick {
       (latest, instant) => this.carryOut(plan(latest, instant), materials),
       this.vault.seal,
     );
-    await this.refresh.load();
+    await this.load();
   }
 
   private carryOut({ takeover, mints, destroy }: KeyPlan, materials: readonly KeyMaterial[]) {

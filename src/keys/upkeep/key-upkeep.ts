@@ -43,7 +43,6 @@ export class KeyUpkeep implements OnApplicationBootstrap {
     await this.news.check();
     await this.refuseSettingsThatKeysForbid();
     await this.tick.runAndReport();
-    await this.replica.report();
     this.news.subscribe(async ({ generation, missed }) => {
       // Another history may have as many events as this one.
       if (missed) {

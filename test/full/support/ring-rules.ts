@@ -7,6 +7,8 @@ export interface RingRow extends KeyRow {
   readonly max_token_ttl_ms: number;
   readonly verify_tail_ms: number;
   readonly has_half: boolean;
+  /** No server that runs opens its private half. */
+  readonly shut: boolean;
 }
 
 /** Everything that can be seen of the ring at one moment. */
@@ -21,7 +23,7 @@ export interface Snapshot {
 export async function lookAt(db: ClientBase): Promise<Snapshot> {
   const { rows: keys } = await db.query<RingRow>(`
     SELECT k.*, (extract(epoch FROM lead) * 1000)::float8 AS lead_ms, (extract(epoch FROM max_token_ttl) * 1000)::float8 AS max_token_ttl_ms,
-      (extract(epoch FROM verify_tail) * 1000)::float8 AS verify_tail_ms, s.version IS NOT NULL AS has_half
+      (extract(epoch FROM verify_tail) * 1000)::float8 AS verify_tail_ms, s.version IS NOT NULL AS has_half, keyturn.is_shut(k.version) AS shut
     FROM keyturn.signing_keys k LEFT JOIN keyturn.signing_key_secrets s USING (version) ORDER BY k.version`);
   const { now, generation, ok, problem } = only(
     await db.query<{ now: Date; generation: string; ok: boolean; problem: string | null }>(
@@ -78,7 +80,9 @@ function brokenWindows(keys: readonly RingRow[]): string[] {
 function brokenSigner(keys: readonly RingRow[], now: number): string[] {
   const signers = keys.filter((key) => isSigner(key, now)).length;
   if (signers > 1) return [`${signers} keys sign`];
-  return signers === 0 && keys.some((key) => isStandby(key, now)) ? ['a standby waits while nobody signs'] : [];
+  return signers === 0 && keys.some((key) => isStandby(key, now) && !key.shut)
+    ? ['a standby waits while nobody signs']
+    : [];
 }
 
 function brokenRow(key: RingRow): string[] {
