@@ -6,7 +6,7 @@ import { Client } from 'pg';
 import { openEmbeddedPostgres } from '../../src/database/embedded/embedded-postgres.js';
 import { allKeys } from '../support/signing-keys.js';
 import { createEmptyDatabase, createTestDatabase, type TestDatabase } from '../support/test-database.js';
-import { codeIn, inWords, kidOf, logIn, login, me, ready, refresh } from './support/client.js';
+import { codeIn, inWords, kidOf, logIn, login, me, ready, refresh, type TokenPair } from './support/client.js';
 import {
   endAll,
   freePort,
@@ -270,17 +270,29 @@ describe('private halves that cannot be opened', () => {
   let settings: Settings;
   let token: string;
   let refreshToken: string;
-  beforeEach(async () => {
+  let pairs: TokenPair[];
+  beforeAll(async () => {
     database = await createTestDatabase();
     settings = settingsFor(database);
     const first = await startKeyturn(settings);
-    ({ access_token: token, refresh_token: refreshToken } = await logIn(first.url));
-    await first.stop();
+    pairs = await Promise.all(Array.from({ length: 10 }, async () => await logIn(first.url)));
+    await first.stop('SIGINT');
+    const db = await database.connect('superuser');
+    await db.query('CREATE TABLE public.whole AS TABLE keyturn.signing_key_secrets');
+  });
+  beforeEach(() => {
+    const pair = pairs.pop();
+    if (!pair) throw new Error('more tests than logins');
+    ({ access_token: token, refresh_token: refreshToken } = pair);
   });
   afterEach(async () => {
     await endAll();
-    await database.drop();
+    const db = await database.connect('superuser');
+    await db.query(`
+      UPDATE keyturn.signing_key_secrets mine SET sealed = whole.sealed
+      FROM public.whole WHERE whole.version = mine.version`);
   });
+  afterAll(async () => await database.drop());
 
   const rightKek = (): string => settings['KEK'] ?? '';
 
