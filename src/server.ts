@@ -46,6 +46,8 @@ export async function createServer(
       problems?.answer(error, request, reply);
     },
   });
+  // All that fit into the limit are read: Node would drop those after the thousandth, such as a second Authorization.
+  adapter.getInstance().server.maxHeadersCount = 0;
   refuseOtherMethods(adapter.getInstance());
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.register(config, databaseUrl), adapter, {
     logger,

@@ -268,6 +268,17 @@ describe('credentials', () => {
     expect(answer).toContain(`: ${unclear('The request has more than one Authorization header.')}\r\n`);
   });
 
+  it('in a second Authorization header are seen behind however many others', async () => {
+    const many = Array.from({ length: 1_500 }, (_, index) => `a: ${index}`);
+    const lines = [`authorization: Bearer ${clerk}`, ...many, 'authorization: Bearer x'];
+    const answer = await exchange(
+      server.url,
+      ['GET /reports HTTP/1.1', 'host: x', 'connection: close', ...lines, '', ''].join('\r\n'),
+    );
+
+    expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+  });
+
   it('in header and cookie at once, both good: 400 invalid_request', async () => {
     const headers = { cookie: `keyturn-dev-${new URL(server.url).port}=${clerk}` };
     const answer = await server.ask('/reports', { token: clerk, headers });

@@ -1,4 +1,6 @@
+import { connect } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Tally } from '../../src/common/tally.js';
 import { PasswordHasher } from '../../src/users/password/password-hasher.js';
 import { members, startTestApp, type Answer, type AskOptions, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
@@ -122,6 +124,13 @@ it('another method is refused by every address, which says what it takes', async
   expect(server.statements).toEqual([]);
 });
 
+it('an address with a slash too many is another one, at which there is nothing, whatever the method', async () => {
+  for (const method of ['GET', 'POST', 'PUT']) {
+    const { status, headers, body } = await server.ask('/auth/me/', { method, token });
+    expect([status, members(body)['code'], headers.get('allow')]).toEqual([404, 'not_found', null]);
+  }
+});
+
 it('a JSON body that DELETE has no use for changes nothing, and is not looked at', async () => {
   const { access_token: own } = await server.login('root');
   const { body } = await server.ask('/auth/sessions', { token: own });
@@ -190,6 +199,19 @@ it('the form /logout wants to come from here, whatever it carries', async () => 
   expect((await post(sent(`__proto__=${MARK}`, FORM))).status).toBe(400);
   expect((await post(sent(`x[y]=${MARK}`, FORM))).status).toBe(303);
   expect((await server.ask('/logout', { method: 'PUT' })).status).toBe(405);
+});
+
+it('a client that hangs up in the middle of its body is not taken for a lost database', async () => {
+  const problems = server.app.get(Tally).of('problems');
+  const seen = (): number => [...problems.values()].reduce((sum, count) => sum + count, 0);
+  const [before, malformed = 0] = [seen(), problems.get('invalid_request')];
+  const { hostname, port } = new URL(server.url);
+  const head =
+    'POST /auth/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{"username":';
+  const socket = connect(Number(port), hostname, () => socket.write(head, () => socket.resetAndDestroy()));
+  while (seen() === before) await new Promise((resolve) => setImmediate(resolve));
+
+  expect([problems.get('invalid_request'), problems.get('database_unavailable')]).toEqual([malformed + 1, undefined]);
 });
 
 it('of all this the log has no failure, no warning, and not a word that was sent', () => {

@@ -7,7 +7,7 @@ export function refuseOtherMethods(fastify: FastifyInstance): void {
   fastify.addHook('onRoute', ({ url, method }) => {
     if (url.includes('*')) return; // the API page's assets
     const pattern = url.replace(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`).replace(/:[^/]+/g, '[^/]+');
-    routes.push({ path: new RegExp(`^${pattern}/?$`), methods: [method].flat() });
+    routes.push({ path: new RegExp(`^${pattern}$`), methods: [method].flat() });
   });
   fastify.addHook('onRequest', async (request) => {
     if (!request.is404) return;

@@ -113,7 +113,8 @@ export class ProblemFilter implements ExceptionFilter {
   }
 
   private expected(thrown: unknown, request: Request): KeyturnError {
-    const error = this.translate(thrown);
+    // What Fastify says of a request is that, though a client who hangs up resets a connection as a lost database does.
+    const error = statusOf(thrown) === undefined ? this.translate(thrown) : thrown;
     if (error instanceof KeyturnError) {
       if (ERROR_STATUS[error.code] >= 500)
         this.logger.error(`${error.code}: ${error.message} ${causeOf(error)}`.trim());
@@ -140,9 +141,8 @@ const causeOf = ({ cause }: Error): string => (cause instanceof Error ? `(${caus
 
 function statusOf(error: unknown): number | undefined {
   if (error instanceof HttpException) return error.getStatus();
-  return error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number'
-    ? error.statusCode
-    : undefined;
+  const status: unknown = Reflect.get(Object(error), 'statusCode');
+  return typeof status === 'number' ? status : undefined;
 }
 
 /** RFC 6750 section 3, and RFC 9470 for a login that is too old. */
