@@ -1,7 +1,14 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Client } from 'pg';
-import { startTestApp, tokenPair, type Answer, type TestApp, type TestTokenPair } from '../support/test-app.js';
+import {
+  PASSWORD,
+  startTestApp,
+  tokenPair,
+  type Answer,
+  type TestApp,
+  type TestTokenPair,
+} from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { day, minute, only, second } from '../support/signing-keys.js';
 import { eventually } from '../full/support/wait.js';
@@ -117,6 +124,43 @@ describe('a refresh', () => {
 
     expect(answers.map(answered)).toEqual(wrong.map(() => refusal));
   });
+});
+
+it('no row of any table holds a refresh token, an access token, a password or a private key', async () => {
+  const first = await server.login('anna');
+  const second = await refreshed(first);
+  const [key] = await server.openKeys();
+  if (!key) throw new Error('no key');
+  const { rows: tables } = await superuser.query<{ name: string }>(
+    `SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables WHERE schemaname IN ('keyturn', 'audit')`,
+  );
+  const stored: string[] = [];
+  for (const { name } of tables) {
+    const { rows } = await superuser.query<{ row: string }>(`SELECT t::text AS row FROM ${name} t`);
+    stored.push(...rows.map(({ row }) => row));
+  }
+  const all = stored.join('\n');
+  const bitsOf = ({ refresh_token: token }: TestTokenPair): Buffer =>
+    Buffer.from(token.slice('ktr_'.length), 'base64url').subarray(20, 52);
+  const { d = '', p = '' } = key.privateKey.export({ format: 'jwk' });
+  const hidden = [
+    bitsOf(first),
+    bitsOf(second),
+    Buffer.from(d, 'base64url'),
+    Buffer.from(p, 'base64url'),
+    Buffer.from(PASSWORD),
+  ];
+
+  // What is looked for would be found: the public half and the hash of the good token are there.
+  expect(all).toContain(String(key.publicJwk?.['n']));
+  expect(all).toContain(createHash('sha256').update(bitsOf(second)).digest('hex'));
+  for (const bytes of hidden) {
+    expect(bytes.length).toBeGreaterThan(16);
+    for (const encoding of ['hex', 'base64', 'base64url', 'latin1'] as const)
+      expect(all).not.toContain(bytes.toString(encoding));
+  }
+  for (const token of [first, second].flatMap((pair) => [pair.access_token, pair.refresh_token]))
+    expect(all).not.toContain(token);
 });
 
 describe('a spent refresh token that comes back after the grace', () => {
