@@ -3,6 +3,7 @@ import { Inject, Injectable, Logger, type OnApplicationShutdown } from '@nestjs/
 import { DataSource } from 'typeorm';
 import { KEYTURN_VERSION } from '../../common/version.js';
 import { CONFIG, type Config } from '../../config/config.js';
+import { asKeyturnError } from '../../database/unavailable.js';
 import { KeyRing } from '../ring/key-ring.js';
 import { LocalKeyVault } from '../vault/local-key-vault.js';
 import { HEARTBEAT_MS, mayVerifyFor, MAY_VERIFY } from './liveness.js';
@@ -45,6 +46,14 @@ export class Replica implements OnApplicationShutdown {
   }
 
   private async tell(row: readonly unknown[]): Promise<void> {
+    try {
+      await this.write(row);
+    } catch (error) {
+      throw asKeyturnError(error);
+    }
+  }
+
+  private async write(row: readonly unknown[]): Promise<void> {
     await this.dataSource.query(
       `INSERT INTO keyturn.replicas AS r (id, code_version, generation, kek_ids, opens, shut, last_seen_at)
        VALUES ($1, $2, $3, $4, $5, $6, keyturn.clock())
