@@ -3,7 +3,8 @@ import { createRemoteJWKSet, customFetch, jwtVerify } from 'jose';
 import type { ClientBase } from 'pg';
 import { allKeys, day, hour, minute, second } from '../support/signing-keys.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
-import { claimsOf, inWords, kidOf, logIn, me, refresh, rotate, send } from './support/client.js';
+import { startTestApp } from '../support/test-app.js';
+import { administrator, claimsOf, inWords, kidOf, logIn, me, refresh, rotate, send } from './support/client.js';
 import { endAll, freePort, settingsFor, startKeyturn, type Settings } from './support/keyturn.js';
 import { say } from './support/load.js';
 import { ringFaults, signerAndStandby } from './support/ring-facts.js';
@@ -112,8 +113,11 @@ const adoptTime = (now: number): unknown =>
 describe('a year', () => {
   it('of scheduled rotations and emergencies has one signer and a standby after each, and no client that meets an unknown kid', async () => {
     let fetches = 0;
-    let url = '';
-    const keySet = createRemoteJWKSet(new URL(`http://127.0.0.1:${settings['PORT']}/.well-known/jwks.json`), {
+    const { PORT = '', ISSUER = '', KEY_ALGORITHM = '' } = settings;
+    const server = await startTestApp({ database, settings: { PORT, ISSUER, KEY_ALGORITHM } });
+    await server.createUser({ ...administrator, roles: ['admin'] });
+    const { url } = server;
+    const keySet = createRemoteJWKSet(new URL('/.well-known/jwks.json', url), {
       [customFetch]: async (address) => {
         fetches += 1;
         const { status, body } = await send(address);
@@ -129,18 +133,17 @@ describe('a year', () => {
     };
     const at = async (instant: number): Promise<void> => {
       await database.moveClock(instant - (await databaseNow()));
-      await heard(url);
+      await server.hearNews();
     };
-    /** A fresh server does at its start what a running one does each minute. */
-    const withServer = async (work: (ring: { signer: number; standby: number }) => Promise<void>): Promise<void> => {
-      const server = await startKeyturn(settings);
-      ({ url } = server);
+    /** What a server finds after it did what it does each minute. */
+    const withRing = async (work: (ring: { signer: number; standby: number }) => Promise<void>): Promise<void> => {
+      await server.tick();
+      await server.hearNews();
       const { signer, standby } = await signerAndStandby(db);
       if (signer === null || standby === null) throw new Error(`signer ${signer}, standby ${standby}`);
       expect(standby).toBe(signer + 1);
       expect(await ringFaults(db)).toEqual([]);
       await work({ signer, standby });
-      await server.stop();
     };
     const key = async (version: number) => (await allKeys(db)).find((one) => one.version === version);
     /** The key changes; the client, which has kept JWKS since a while before, knows the next one. @returns a token of the key before */
@@ -161,7 +164,7 @@ describe('a year', () => {
     let rotations = 0;
     let emergencies = 0;
     while ((await databaseNow()) - begun <= 365 * day) {
-      await withServer(async ({ standby }) => {
+      await withRing(async ({ standby }) => {
         const due = (await key(standby))?.activates_at.getTime() ?? 0;
         await at(due - 5 * minute);
         const before = await change(() => at(due + minute));
@@ -169,7 +172,7 @@ describe('a year', () => {
         rotations += 1;
       });
       if (rotations % 4 !== 1) continue;
-      await withServer(async ({ signer, standby }) => {
+      await withRing(async ({ signer, standby }) => {
         // The lead is an hour. Some clients fetched just now, some nine minutes ago; a fetch is good for ten.
         await at(((await key(standby))?.published_at.getTime() ?? 0) + hour + 10 * minute);
         const { access_token: token } = await logIn(url);
@@ -180,20 +183,19 @@ describe('a year', () => {
             `UPDATE keyturn.signing_keys SET revoked_at = keyturn.clock(), revocation_reason = 'leaked' WHERE version = $1`,
             [signer],
           );
-          await eventually('a revocation that was heard of', async () => {
-            const { status } = await me(url, token);
-            return status === 401;
-          });
+          await server.hearNews();
+          expect((await me(url, token)).status).toBe(401);
         });
         expect((await me(url, before)).status).toBe(401);
         emergencies += 1;
       });
     }
 
-    await withServer(async ({ signer }) => {
+    await withRing(async ({ signer }) => {
       expect(signer).toBe(rotations + emergencies + 1);
       expect([rotations, emergencies]).toEqual([13, 4]);
     });
+    await server.close();
     say(`${rotations} rotations, ${emergencies} emergencies, ${fetches} fetches of JWKS by the client`);
   }, 300_000);
 });
