@@ -1,6 +1,4 @@
 import type { INestApplicationContext } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
-import { CliModule } from '../cli.module.js';
 import { loadConfig, type Environment } from '../config/load-config.js';
 import { openDatabase, type OpenDatabase } from '../database/open-database.js';
 
@@ -32,6 +30,8 @@ export const withContext = <T>(
 ): Promise<T> =>
   withDatabase(
     async (database) => {
+      // Not for those who only want to read --help, or mistyped.
+      const [{ NestFactory }, { CliModule }] = await Promise.all([import('@nestjs/core'), import('../cli.module.js')]);
       const module = CliModule.register(loadConfig(environment, { custody }), database.url, custody);
       const context = await NestFactory.createApplicationContext(module, {
         logger: ['error', 'fatal'],

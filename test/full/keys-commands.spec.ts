@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { KeyRing } from '../../src/keys/ring/key-ring.js';
 import { startTestApp, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
-import { run, temporaryFolder, type Folder, type Said } from '../exchange/support/cli.js';
+import { run, runHere, temporaryFolder, type Folder, type Said } from '../exchange/support/cli.js';
 import { hour } from '../support/signing-keys.js';
 
 jest.setTimeout(120_000);
@@ -61,18 +61,19 @@ afterAll(async () => {
   await folder?.remove();
 });
 
-const keyturn = async (name: string, args: readonly string[], url?: string): Promise<Said> => {
-  const { urls } = name === 'restore' ? empty : database;
+const environment = (url?: string, { urls } = database): Readonly<Record<string, string>> => ({
+  NODE_ENV: 'test',
+  DATABASE_URL: url ?? urls.app,
+  MIGRATION_DATABASE_URL: url ?? urls.migrator,
+  KEK: server.kek,
+  KEY_ALGORITHM: 'ES256',
+});
+/** @param alone in a process of its own */
+const keyturn = async (name: string, args: readonly string[], url?: string, alone = false): Promise<Said> => {
+  const env = environment(url, name === 'restore' ? empty : database);
   const kid = server.app.get(KeyRing).signer()?.kid ?? '';
-  return await run(process.execPath, [cli, 'keys', name, ...args.map((arg) => inFolder(arg === 'KID' ? kid : arg))], {
-    env: {
-      NODE_ENV: 'test',
-      DATABASE_URL: url ?? urls.app,
-      MIGRATION_DATABASE_URL: url ?? urls.migrator,
-      KEK: server.kek,
-      KEY_ALGORITHM: 'ES256',
-    },
-  });
+  const line = ['keys', name, ...args.map((arg) => inFolder(arg === 'KID' ? kid : arg))];
+  return alone ? await run(process.execPath, [cli, ...line], { env }) : await runHere(line, env);
 };
 const inFolder = (arg: string): string => (/\.(pem|backup)$/.test(arg) ? join(folder.path, arg) : arg);
 /** Nobody listens on port 1 of loopback. */
@@ -83,18 +84,14 @@ const keysNow = async (): Promise<string> =>
   );
 
 describe.each(commands)('keyturn keys $name', ({ name, args = [], asks = false, isData = false, words }) => {
-  it('has help with examples; ends with 2 when it cannot be read, and with 75 when there is no database', async () => {
-    const [help, unreadable, unavailable] = await Promise.all([
-      keyturn(name, ['--help']),
-      keyturn(name, [...args, '--no-such-option']),
-      keyturn(name, [...args, ...(asks ? ['--yes'] : [])], nowhere),
-    ]);
+  it('has help with examples, and ends with 2 when it cannot be read', async () => {
+    const help = await keyturn(name, ['--help']);
+    const unreadable = await keyturn(name, [...args, '--no-such-option']);
     expect([help.code, help.out]).toEqual([
       0,
       expect.stringMatching(new RegExp(`Examples?:\\n(.*\\n)*? .*keyturn keys ${name}`)),
     ]);
     expect(unreadable).toMatchObject({ code: 2, out: '' });
-    expect(unavailable).toMatchObject({ code: 75, out: '', err: expect.stringMatching(/\S/) });
   });
 
   if (asks)
@@ -142,8 +139,38 @@ describe('what a person reads of a change', () => {
       err: expect.stringMatching(/^keyturn: version_conflict: Version 1 does not sign any more/),
     });
     expect(await keyturn('revoke', ['nobody', '--reason', 'none', '--yes'])).toMatchObject({ code: 1 });
-    expect(await keyturn('backup', ['one.backup'])).toMatchObject({ code: 1, err: expect.stringMatching(/exist/i) });
   });
+});
+
+it('every command ends with 75 where there is no database', async () => {
+  const lines = commands.map(({ name, args = [], asks }) => [
+    ...['keys', name, ...args.map(inFolder), ...(asks ? ['--yes'] : [])],
+  ]);
+  // One process for all: what takes time is to load.
+  const script = `
+    import { keyturn } from ${JSON.stringify(new URL('../../dist/src/cli/program.js', import.meta.url))};
+    const codes = [];
+    for (const line of JSON.parse(process.argv[1])) codes.push(await keyturn(line));
+    process.stderr.write(JSON.stringify(codes));`;
+  const { out, err } = await run(process.execPath, ['--input-type=module', '-e', script, JSON.stringify(lines)], {
+    env: environment(nowhere),
+  });
+  const said = err.split('\n');
+  expect([out, JSON.parse(said.at(-1) ?? '')]).toEqual(['', lines.map(() => 75)]);
+  expect(said.length).toBeGreaterThan(lines.length);
+});
+
+it('a process of its own ends with these codes, and prints data and sentences on their channels', async () => {
+  const [done, refused, unreadable, unavailable] = await Promise.all([
+    keyturn('list', ['--json'], undefined, true),
+    keyturn('backup', ['one.backup'], undefined, true),
+    keyturn('rotate', ['--no-such-option'], undefined, true),
+    keyturn('revoke', ['KID', '--reason', 'leaked', '--yes'], nowhere, true),
+  ]);
+  expect([done.code, done.err, JSON.parse(done.out)]).toEqual([0, '', expect.any(Object)]);
+  expect(refused).toMatchObject({ code: 1, out: '', err: expect.stringMatching(/exist/i) });
+  expect(unreadable).toMatchObject({ code: 2, out: '' });
+  expect(unavailable).toMatchObject({ code: 75, out: '', err: expect.stringMatching(/\S/) });
 });
 
 it('every exit code is documented', async () => {

@@ -9,7 +9,7 @@ import { KeyRing } from '../../src/keys/ring/key-ring.js';
 import { startTestApp, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { hour } from '../support/signing-keys.js';
-import { run, temporaryFolder, type Folder, type Said } from '../exchange/support/cli.js';
+import { run, runHere, temporaryFolder, type Folder, type Said } from '../exchange/support/cli.js';
 
 jest.setTimeout(120_000);
 
@@ -51,6 +51,12 @@ const settingsOver = ({ urls }: TestDatabase, kek: string): Readonly<Record<stri
   KEY_ALGORITHM: 'ES256',
 });
 
+/** The words of a command line that asks nothing more of a shell than to be split; undefined: it does. */
+const wordsOf = (command: string): readonly string[] | undefined =>
+  /^keyturn [^<>|$;&*]*$/.test(command)
+    ? [...command.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, plain]) => quoted ?? plain ?? '').slice(1)
+    : undefined;
+
 /** As a shell would, with the keys that are there in the place of those that the page names. */
 async function type(command: string): Promise<Said> {
   const ring = server.app.get(KeyRing);
@@ -60,6 +66,16 @@ async function type(command: string): Promise<Said> {
     .replaceAll('8-Qm3vT0aE', standby?.kid ?? 'nobody')
     .replace('--from 7', `--from ${signer?.version}`);
 
+  const words = wordsOf(meant);
+  if (words) {
+    const before = process.cwd();
+    process.chdir(folder.path);
+    try {
+      return await runHere(words, settings);
+    } finally {
+      process.chdir(before);
+    }
+  }
   return await run('sh', ['-euc', `cd '${folder.path}'; ${meant}`], {
     env: { ...settings, PATH: `${folder.path}${delimiter}${process.env['PATH']}` },
   });
