@@ -29,8 +29,11 @@ const statements = blocks
 
 /** How the blocks that this spec does not run begin, and which specs run what they say: these words are in them. */
 const RUN_ELSEWHERE: Readonly<Record<string, readonly [spec: string, words: string]>> = {
-  'createdb keyturn\n': ['../full/restore.spec.ts', "commandsUnder('Install on your own Postgres')"],
-  'curl -s https://login.example.com/history/checkpoint > ': ['./audit-verify.spec.ts', '--checkpoint'],
+  'createdb keyturn\n': ['../full/install.spec.ts', "block('docs/dba.md', 'createdb keyturn\\n')"],
+  'curl -s https://login.example.com/history/checkpoint > ': [
+    '../full/install.spec.ts',
+    "block('docs/dba.md', 'curl ')",
+  ],
   'pg_dump -Fc keyturn > keyturn.dump\n': ['../full/restore.spec.ts', "commandsUnder('Backup and restore')"],
   'npm run keyturn -- keys reconcile --reason ': ['../full/keys-commands.spec.ts', "'reconcile', args: ['--reason'"],
 };

@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
 import { z } from 'zod';
+import { FIRST_PREV_HASH } from '../../src/audit/fold-history.js';
 
 /** How much of everything. */
 export interface Volumes {
@@ -29,40 +30,38 @@ export const manyRows = ({ keys, keyEvents, users, userEvents }: Volumes): strin
   SELECT ${userId('n')}, 'user' || n FROM generate_series(1, ${users}) n;
 
   SET timezone = 'UTC';
-  DO $$
-  DECLARE
-    said record;
-    text_of_entry text;
-    head text := repeat('0', 64);
-  BEGIN
-    FOR said IN
-      SELECT row_number() OVER (ORDER BY place, n) AS seq, event, version, kid, id, old, new FROM (
-        SELECT 1 AS place, version AS n, CASE version WHEN 1 THEN 'bootstrapped' ELSE 'published' END AS event, version, kid,
-          NULL::uuid AS id, NULL::jsonb AS old, jsonb_strip_nulls(to_jsonb(k)) AS new FROM keyturn.signing_keys k
-        UNION ALL
-        -- There and back again, so that as many as the keys twice over leave each as it is.
-        SELECT 2, n, 'scheduled', k.version, k.kid, NULL,
-          jsonb_build_object('lead', CASE n / ${keys} % 2 WHEN 0 THEN to_jsonb(k) -> 'lead' ELSE '"02:00:00"' END),
-          jsonb_build_object('lead', CASE n / ${keys} % 2 WHEN 0 THEN '"02:00:00"' ELSE to_jsonb(k) -> 'lead' END)
-        FROM generate_series(0, ${keyEvents} - 1) n JOIN keyturn.signing_keys k ON k.version = n % ${keys} + 1
-        UNION ALL
-        SELECT 3, row_number() OVER (ORDER BY id), 'user_created', NULL, NULL, id, NULL, '{"ver": 1, "roles": []}' FROM keyturn.users
-        UNION ALL
-        SELECT 4, n, 'user_changed', NULL, NULL, ${userId(`n % ${users} + 1`)},
-          jsonb_build_object('ver', n / ${users} + 1), jsonb_build_object('ver', n / ${users} + 2)
-        FROM generate_series(0, ${userEvents} - 1) n
-      ) events
-    LOOP
-      text_of_entry := (SELECT row_to_json(e) FROM (
-        SELECT to_char(keyturn.clock(), 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at, said.event, said.version, said.kid, said.id AS subject,
-          ${userId('(said.seq % 500 + 1)')} AS actor, NULL AS reason, NULL AS request_id,
-          'keyturn_app' AS session_user, NULL AS client_addr, 'keyturn server' AS application_name, said.old, said.new
-      ) e);
-      INSERT INTO keyturn.audit_log (seq, prev_hash, entry, hash)
-        VALUES (said.seq, head, text_of_entry, encode(sha256(convert_to(head || text_of_entry, 'UTF8')), 'hex'))
-        RETURNING hash INTO head;
-    END LOOP;
-  END $$;
+  CREATE FUNCTION pg_temp.link(head text, entry text) RETURNS text LANGUAGE sql IMMUTABLE
+    AS $$ SELECT encode(sha256(convert_to(head || entry, 'UTF8')), 'hex') $$;
+  CREATE AGGREGATE pg_temp.chain (entry text) (SFUNC = pg_temp.link, STYPE = text, INITCOND = '${FIRST_PREV_HASH}');
+  WITH time AS MATERIALIZED (SELECT keyturn.clock() AS now),
+  events AS (
+    SELECT row_number() OVER (ORDER BY place, n) AS seq, event, version, kid, id, old, new FROM (
+      SELECT 1 AS place, version AS n, CASE version WHEN 1 THEN 'bootstrapped' ELSE 'published' END AS event, version, kid,
+        NULL::uuid AS id, NULL::jsonb AS old, jsonb_strip_nulls(to_jsonb(k)) AS new FROM keyturn.signing_keys k
+      UNION ALL
+      -- There and back again, so that as many as the keys twice over leave each as it is.
+      SELECT 2, n, 'scheduled', k.version, k.kid, NULL,
+        jsonb_build_object('lead', CASE n / ${keys} % 2 WHEN 0 THEN to_jsonb(k) -> 'lead' ELSE '"02:00:00"' END),
+        jsonb_build_object('lead', CASE n / ${keys} % 2 WHEN 0 THEN '"02:00:00"' ELSE to_jsonb(k) -> 'lead' END)
+      FROM generate_series(0, ${keyEvents} - 1) n JOIN keyturn.signing_keys k ON k.version = n % ${keys} + 1
+      UNION ALL
+      SELECT 3, row_number() OVER (ORDER BY id), 'user_created', NULL, NULL, id, NULL, '{"ver": 1, "roles": []}' FROM keyturn.users
+      UNION ALL
+      SELECT 4, n, 'user_changed', NULL, NULL, ${userId(`n % ${users} + 1`)},
+        jsonb_build_object('ver', n / ${users} + 1), jsonb_build_object('ver', n / ${users} + 2)
+      FROM generate_series(0, ${userEvents} - 1) n
+    ) kinds
+  ),
+  entries AS (
+    SELECT seq, (SELECT row_to_json(members)::text FROM (
+      SELECT to_char(now, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at, event, version, kid, id AS subject, ${userId('(seq % 500 + 1)')} AS actor,
+        NULL AS reason, NULL AS request_id, 'keyturn_app' AS session_user, NULL AS client_addr, 'keyturn server' AS application_name, old, new
+    ) members) AS entry
+    FROM events, time
+  )
+  INSERT INTO keyturn.audit_log (seq, prev_hash, entry, hash)
+  SELECT seq, lag(hash, 1, '${FIRST_PREV_HASH}') OVER (ORDER BY seq), entry, hash
+  FROM (SELECT seq, entry, pg_temp.chain(entry) OVER (ORDER BY seq) AS hash FROM entries) links;
   UPDATE keyturn.users SET ver = 1 + ${userEvents} / ${users} + (right(id::text, 12)::bigint <= ${userEvents} % ${users})::integer;
 `;
 

@@ -8,15 +8,20 @@ import { createEmptyDatabase, type TestDatabase } from '../support/test-database
 
 const known = migrations.map((migration) => migration.name);
 
-/** Undoes the newest `count` migrations. */
-async function undo(url: string, count: number): Promise<void> {
-  const dataSource = await new DataSource(migrationDataSourceOptions(url, migrations)).initialize();
+async function on(url: string, all: typeof migrations, work: (source: DataSource) => Promise<unknown>): Promise<void> {
+  const dataSource = await new DataSource(migrationDataSourceOptions(url, all)).initialize();
   try {
-    for (let undone = 0; undone < count; undone += 1) await dataSource.undoLastMigration();
+    await work(dataSource);
   } finally {
     await dataSource.destroy();
   }
 }
+
+/** Undoes the newest `count` migrations. */
+const undo = async (url: string, count: number): Promise<void> =>
+  await on(url, migrations, async (source) => {
+    for (let undone = 0; undone < count; undone += 1) await source.undoLastMigration();
+  });
 
 describe('migrations', () => {
   let database: TestDatabase;
@@ -55,23 +60,19 @@ describe('migrations', () => {
     expect([before, await pendingMigrations(await database.connect('app'))]).toEqual([known.slice(-1), []]);
   });
 
-  it('can be undone, all of them, and leave the catalogue as it was', async () => {
+  it('can be undone one by one, each to where the one before had left it, and be made again', async () => {
     const client = await database.connect('superuser');
-    const before = await catalogue(client);
-    await migrate(database.urls.migrator);
-    await undo(database.urls.migrator, known.length);
-    expect(await catalogue(client)).toEqual(before);
-  });
-
-  it('can be undone one by one, each to where the one before had left it', async () => {
-    const client = await database.connect('superuser');
-    await migrate(database.urls.migrator);
-    const whole = await catalogue(client);
+    const left = [await catalogue(client)];
     for (let count = 1; count <= known.length; count += 1) {
-      await undo(database.urls.migrator, count);
-      await migrate(database.urls.migrator);
-      expect(await catalogue(client)).toEqual(whole);
+      await on(database.urls.migrator, migrations.slice(0, count), (source) => source.runMigrations());
+      left.push(await catalogue(client));
     }
+    for (const before of left.slice(0, -1).toReversed()) {
+      await undo(database.urls.migrator, 1);
+      expect(await catalogue(client)).toEqual(before);
+    }
+    await migrate(database.urls.migrator);
+    expect(await catalogue(client)).toEqual(left.at(-1));
   });
 
   it('are each applied once when twenty processes start together', async () => {

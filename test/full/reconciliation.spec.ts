@@ -5,7 +5,7 @@ import { startTestApp, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { addUser } from '../support/users.js';
 
-const SESSIONS = 300_000;
+const SESSIONS = 50_000;
 
 let database: TestDatabase;
 let superuser: Client;
@@ -27,16 +27,22 @@ afterAll(async () => {
   await database?.drop();
 });
 
-it(`a copy with ${SESSIONS} sessions is reconciled within the usual DATABASE_TIMEOUT`, async () => {
+/** How many rows of sessions each transaction wrote. */
+const versionsOfRows = async (): Promise<unknown> =>
+  (await superuser.query('SELECT xmin::text, count(*) FROM keyturn.sessions GROUP BY xmin::text ORDER BY 1')).rows;
+
+it(`a copy with ${SESSIONS} sessions is reconciled without writing one of their rows`, async () => {
   await server.createUser({ username: 'anna' });
   const { access_token: token, refresh_token: refreshToken } = await server.login('anna');
   await server.hearNews();
   // What pg_restore does to this row: the same values, written by another transaction.
   await superuser.query('UPDATE keyturn.incarnation SET reason = reason');
 
+  const before = await versionsOfRows();
   await server.hearNews();
   await server.hearNews();
 
+  expect(await versionsOfRows()).toEqual(before);
   expect((await server.ask('/auth/me', { token })).status).toBe(401);
   expect((await server.refresh(refreshToken)).status).toBe(400);
   await server.login('anna');

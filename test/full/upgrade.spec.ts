@@ -32,15 +32,23 @@ async function migrateTo(count: number): Promise<void> {
   }
 }
 
-/** Keys, users, a session, and a history of them, partly by hand. */
-async function live(app: Client, owner: Client): Promise<void> {
+/** Keys and a history of them, partly by hand. */
+async function beginRing(app: Client, owner: Client): Promise<void> {
   await bootstrapKey(app);
   await publishKey(app);
-  const { id } = await addUser(app, { username: 'anna@example.com', roles: ['admin'] });
+  await owner.query(
+    `UPDATE keyturn.signing_keys SET revoked_at = now(), revocation_reason = 'found in a log' WHERE version = 1`,
+  );
+  await publishKey(app);
+}
+
+/** A user, a session, and an event of a user and of a key by hand. */
+async function live(app: Client, owner: Client, username: string): Promise<void> {
+  const { id } = await addUser(app, { username, roles: ['admin'] });
   await addSession(app, id);
   await owner.query(`UPDATE keyturn.users SET roles = '{hr}' WHERE id = $1`, [id]);
   await owner.query(
-    `UPDATE keyturn.signing_keys SET revoked_at = now(), revocation_reason = 'found in a log' WHERE version = 1`,
+    `UPDATE keyturn.signing_keys SET activates_at = activates_at + interval '1 minute' WHERE activates_at > now() AND revoked_at IS NULL`,
   );
 }
 
@@ -55,38 +63,45 @@ const stored = async (client: Client): Promise<unknown> =>
   ).rows;
 
 describe('an upgrade', () => {
-  const older = migrations
-    .slice(withHistory - 1, -1)
-    .map((migration, index) => [migration.name, withHistory + index] as const);
-
-  it.each(older)(
-    'from %s, with what lives there, comes to the schema of a fresh one and to a whole history',
-    async (_, count) => {
-      await migrateTo(count);
-      const client = await database.connect('superuser');
-      await live(await database.connect('app'), await database.connect('owner'));
-      const before = await stored(client);
-
-      await migrate(database.urls.migrator);
-
-      const committed = readFileSync(new URL('../database/schema.sql', import.meta.url), 'utf8').replace(
-        /^(--.*\n)+\n/,
-        '',
-      );
-      expect(inEveryVersion(await schemaDump(client))).toBe(inEveryVersion(committed));
-      expect(await stored(client)).toEqual(before);
-      // A migration that rewrote keyturn.incarnation would make the next server revoke every key.
-      expect((await client.query('SELECT keyturn.is_restored() AS restored')).rows).toEqual([{ restored: false }]);
-      expect(await sqlFinding(await database.connect('auditor'))).toBeUndefined();
-    },
-  );
-
-  it('goes on with the history where it was', async () => {
+  let client: Client;
+  let app: Client;
+  let owner: Client;
+  beforeEach(async () => {
     await migrateTo(withHistory);
-    const app = await database.connect('app');
-    await live(app, await database.connect('owner'));
-    await migrate(database.urls.migrator);
-    await addUser(app, { username: 'Bob' });
+    client = await database.connect('superuser');
+    app = await database.connect('app');
+    owner = await database.connect('owner');
+    await beginRing(app, owner);
+    await live(app, owner, 'anna@example.com');
+  });
+
+  async function expectWhole(): Promise<void> {
+    const committed = readFileSync(new URL('../database/schema.sql', import.meta.url), 'utf8').replace(
+      /^(--.*\n)+\n/,
+      '',
+    );
+    expect(inEveryVersion(await schemaDump(client))).toBe(inEveryVersion(committed));
+    // A migration that rewrote keyturn.incarnation would make the next server revoke every key.
+    expect((await client.query('SELECT keyturn.is_restored() AS restored')).rows).toEqual([{ restored: false }]);
     expect(await sqlFinding(await database.connect('auditor'))).toBeUndefined();
+  }
+
+  it('from the first that has a history, at once, leaves what lives there, and its history goes on where it was', async () => {
+    const before = await stored(client);
+    await migrate(database.urls.migrator);
+    expect(await stored(client)).toEqual(before);
+    await live(app, owner, 'Bob');
+    await expectWhole();
+  });
+
+  it('from each to the next leaves what lives there, also what came in each version before', async () => {
+    for (let count = withHistory + 1; count <= migrations.length; count += 1) {
+      const before = await stored(client);
+      await migrateTo(count);
+      const { name } = migrations[count - 1] ?? {};
+      expect({ name, stored: await stored(client) }).toEqual({ name, stored: before });
+      await live(app, owner, `came-${count}`);
+    }
+    await expectWhole();
   });
 });

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import type { Client } from 'pg';
-import { behindTheTriggers, ownFinding, sqlFinding } from '../audit/story.js';
+import { behindTheTriggers, sqlFinding } from '../audit/story.js';
 import { manyRows, readThrough, userId } from '../audit/volumes.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { say } from './support/load.js';
@@ -25,8 +25,8 @@ beforeAll(async () => {
   await timed(`${volumes.keys} keys, ${volumes.keyEvents} events of theirs and ${volumes.users} users`, () =>
     behindTheTriggers(superuser, manyRows(volumes)),
   );
-  await timed('audit.verify_history()', async () => expect(await sqlFinding(superuser)).toBeUndefined());
-  await timed('keyturn audit verify', async () => expect(await ownFinding(superuser)).toBeUndefined());
+  // What both verifications say of as long a history: audit-volumes.spec.ts.
+  expect(await sqlFinding(superuser)).toBeUndefined();
   await timed(`${users - volumes.users} more users`, () =>
     behindTheTriggers(
       superuser,

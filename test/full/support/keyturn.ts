@@ -115,13 +115,13 @@ export async function runToEnd(settings: Settings): Promise<Ended> {
   return await toEnd(main, [], settings);
 }
 
-export async function runCli(args: readonly string[], settings: Settings): Promise<Ended> {
-  return await toEnd(cli, args, settings);
+export async function runCli(args: readonly string[], settings: Settings, patienceMs?: number): Promise<Ended> {
+  return await toEnd(cli, args, settings, patienceMs);
 }
 
-async function toEnd(script: string, args: readonly string[], settings: Settings): Promise<Ended> {
+async function toEnd(script: string, args: readonly string[], settings: Settings, patienceMs = 40_000): Promise<Ended> {
   const { child, ended, output } = launch(script, args, settings);
-  const patience = setTimeout(() => child.kill('SIGKILL'), 40_000);
+  const patience = setTimeout(() => child.kill('SIGKILL'), patienceMs);
   const end = await ended;
   clearTimeout(patience);
   if (end.code === null) throw new Error(`it did not end by itself:\n${output()}`);

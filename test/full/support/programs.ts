@@ -1,7 +1,8 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { access, chown, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
 import { isRoot, unprivilegedAccount } from '../../../src/database/embedded/account.js';
 import { freePort } from './keyturn.js';
 import { eventually } from './wait.js';
@@ -51,10 +52,27 @@ function done(child: ChildProcess): Promise<Done> {
   });
 }
 
-/** Runs a script as a person at a shell would, and wants it to succeed. @returns what it printed */
-export async function shell(script: string, cwd: string, env: Readonly<Record<string, string>>): Promise<string> {
-  const child = spawn('sh', ['-euc', script], { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  const { code, output } = await done(child);
+/** A script as a person at a shell would run it. Without a terminal to ask at, programs read what is `typed` to their prompts. */
+export function beginShell(
+  script: string,
+  cwd: string,
+  env: Readonly<Record<string, string>>,
+  typed = '',
+): ChildProcessByStdio<Writable, Readable, Readable> {
+  const child = spawn('sh', ['-euc', script], { cwd, env, stdio: ['pipe', 'pipe', 'pipe'], detached: true });
+  // Who does not read what is typed has ended before.
+  child.stdin.on('error', () => undefined).end(typed);
+  return child;
+}
+
+/** Runs a script, and wants it to succeed. @returns what it printed */
+export async function shell(
+  script: string,
+  cwd: string,
+  env: Readonly<Record<string, string>>,
+  typed?: string,
+): Promise<string> {
+  const { code, output } = await done(beginShell(script, cwd, env, typed));
   if (code !== 0) throw new Error(`exit code ${code} of:\n${script}\n${output}`);
   return output;
 }
