@@ -10,6 +10,7 @@ import { refuseOtherMethods } from './common/http/allowed-methods.js';
 import { answerClientError } from './common/http/client-errors.js';
 import { isLoopback, leadToIssuer } from './common/http/own-address.js';
 import { ProblemFilter } from './common/http/problem.filter.js';
+import { wantOneHost } from './common/http/one-host.js';
 import { addSecurityHeaders, secure } from './common/http/security-headers.js';
 import { validationPipe } from './common/http/validation.pipe.js';
 import { Tally } from './common/tally.js';
@@ -37,7 +38,7 @@ export async function createServer(
     // What has reached us is answered as always; the answer says that the connection closes.
     return503OnClosing: false,
     clientErrorHandler: answerClientError,
-    http: { headersTimeout: 10_000, maxHeaderSize: HEADER_LIMIT },
+    http: { headersTimeout: 10_000, maxHeaderSize: HEADER_LIMIT, requireHostHeader: false },
     // What is too long in a path is refused where it is read, like everything else that is no id.
     routerOptions: { maxParamLength: HEADER_LIMIT },
     // A path that cannot be decoded, before any hook and any filter.
@@ -48,6 +49,7 @@ export async function createServer(
   });
   // All that fit into the limit are read: Node would drop those after the thousandth, such as a second Authorization.
   adapter.getInstance().server.maxHeadersCount = 0;
+  wantOneHost(adapter.getInstance());
   refuseOtherMethods(adapter.getInstance());
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.register(config, databaseUrl), adapter, {
     logger,

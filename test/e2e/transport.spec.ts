@@ -52,6 +52,25 @@ it('behind https, nobody is led from one name to another: the proxy in front kno
   }
 });
 
+describe('a request of HTTP/1.1', () => {
+  const asked = async (...hosts: readonly string[]): Promise<string> =>
+    await exchange(server.url, ['GET /health/live HTTP/1.1', ...hosts, 'connection: close', '', ''].join('\r\n'));
+
+  it.each([[[]], [['host: 127.0.0.1', 'Host: login.example.com']], [['host: a', 'host: a']]])(
+    'that does not name one host is refused: %j',
+    async (hosts) => {
+      const answer = await asked(...hosts);
+      expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+      expect(answer).toMatch(/application\/problem\+json[^]*"code":"invalid_request"/);
+    },
+  );
+
+  it('that names one is answered, and so is one of HTTP/1.0 that names none', async () => {
+    expect(await asked('host: 127.0.0.1')).toMatch(/^HTTP\/1\.1 200 /);
+    expect(await exchange(server.url, 'GET /health/live HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1\.1 200 /);
+  });
+});
+
 describe('a path that cannot be decoded', () => {
   it.each(['/%ff', '/%', '/users/%zz', '/users/%C0%AF', '/account/%E0%A4%A'])(
     '%s is refused like everything else, and not repeated',

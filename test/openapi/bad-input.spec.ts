@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Tally } from '../../src/common/tally.js';
 import { PasswordHasher } from '../../src/users/password/password-hasher.js';
@@ -110,6 +111,14 @@ it.each(['text/plain', 'application/xml', 'multipart/form-data; boundary=x', 'ap
     expect(await askEach(mayHaveBody, () => sent(MARK, type))).toEqual(refusedAs('415 unsupported_media_type'));
   },
 );
+
+it('a body in another encoding is refused by every route, and not unpacked', async () => {
+  const packed = (): AskOptions => ({
+    body: new Uint8Array(gzipSync(JSON.stringify({ reason: MARK }))),
+    headers: { ...sent('').headers, 'content-encoding': 'gzip' },
+  });
+  expect(await askEach(mayHaveBody, packed)).toEqual(refusedAs('415 unsupported_media_type'));
+});
 
 it('another method is refused by every address, which says what it takes', async () => {
   server.statements.length = 0;

@@ -17,7 +17,8 @@ declare module 'fastify' {
 }
 
 /**
- * What bodies are taken: JSON in UTF-8 (RFC 8259 section 8.1), forms where a page posts to itself, and no other. An empty body is none,
+ * What bodies are taken: JSON in UTF-8 (RFC 8259 section 8.1), forms where a page posts to itself, and no other, and none
+ * compressed. An empty body is none,
  * whatever its type: clients announce JSON on every request.
  */
 export function limitBodies(app: NestFastifyApplication): void {
@@ -31,7 +32,11 @@ export function limitBodies(app: NestFastifyApplication): void {
   });
   fastify.addHook('onRequest', async (request) => {
     const type = request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
-    if (type === undefined || type === JSON_TYPE || request.is404) return;
+    if (type === undefined || request.is404) return;
+    if ((request.headers['content-encoding'] ?? 'identity') !== 'identity') {
+      throw new KeyturnError('unsupported_media_type', 'Send the body as it is, without Content-Encoding.');
+    }
+    if (type === JSON_TYPE) return;
     if (type === FORM_TYPE && request.routeOptions.config.acceptsForms === true) return;
     throw new KeyturnError('unsupported_media_type', `Send the body as ${JSON_TYPE}.`);
   });
