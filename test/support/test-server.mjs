@@ -8,7 +8,16 @@ import { joinEmbeddedPostgres, openEmbeddedPostgres } from '../../dist/src/datab
 const prefix = 'keyturn-test-';
 
 /** Nothing here has to outlive the run. */
-const settings = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off', max_connections: '200' };
+const settings = {
+  fsync: 'off',
+  synchronous_commit: 'off',
+  full_page_writes: 'off',
+  wal_level: 'minimal',
+  max_wal_senders: '0',
+  autovacuum: 'off',
+  jit: 'off',
+  max_connections: '200',
+};
 
 /**
  * A server for this run alone, with a database that has Keyturn's roles and nothing else in it.
