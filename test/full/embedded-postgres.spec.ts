@@ -16,11 +16,15 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Client } from 'pg';
-import { isRoot } from './account.js';
-import { joinEmbeddedPostgres, openEmbeddedPostgres, type EmbeddedPostgres } from './embedded-postgres.js';
-import { poll } from './poll.js';
-import { findPostmaster } from './postmaster.js';
-import { isPostmasterOf } from './process-identity.js';
+import { isRoot } from '../../src/database/embedded/account.js';
+import {
+  joinEmbeddedPostgres,
+  openEmbeddedPostgres,
+  type EmbeddedPostgres,
+} from '../../src/database/embedded/embedded-postgres.js';
+import { poll } from '../../src/database/embedded/poll.js';
+import { findPostmaster } from '../../src/database/embedded/postmaster.js';
+import { isPostmasterOf } from '../../src/database/embedded/process-identity.js';
 
 let world: string;
 let dataDir: string;

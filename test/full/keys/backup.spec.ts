@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { KeyBackup } from '../../src/keys/backup/key-backup.js';
-import { KeyRing } from '../../src/keys/ring/key-ring.js';
-import { SigningKeyStore } from '../../src/keys/store/signing-key-store.js';
-import { KeyEncryptionKeys } from '../../src/keys/vault/key-encryption-keys.js';
-import { startTestApp, type TestApp } from '../support/test-app.js';
-import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
+import { KeyBackup } from '../../../src/keys/backup/key-backup.js';
+import { KeyRing } from '../../../src/keys/ring/key-ring.js';
+import { SigningKeyStore } from '../../../src/keys/store/signing-key-store.js';
+import { KeyEncryptionKeys } from '../../../src/keys/vault/key-encryption-keys.js';
+import { startTestApp, type TestApp } from '../../support/test-app.js';
+import { createTestDatabase, type TestDatabase } from '../../support/test-database.js';
 
 const opened: { close?: () => Promise<void>; drop?: () => Promise<void> }[] = [];
 let database: TestDatabase;
@@ -35,7 +35,7 @@ const restoreInto = async (
 ): Promise<unknown> => {
   // Whoever restores has no server yet, and so no keys: only the parts of one that the command line uses.
   const { NestFactory } = await import('@nestjs/core');
-  const { CliModule } = await import('../../src/cli.module.js');
+  const { CliModule } = await import('../../../src/cli.module.js');
   const context = await NestFactory.createApplicationContext(
     CliModule.register({ ...server.config, keys: { ...server.config.keys, kek } }, target.urls.app, true),
     {
@@ -137,7 +137,7 @@ describe('a backup', () => {
   });
 
   it('is refused when what it holds does not verify, and then nothing is kept', async () => {
-    const { readBackup, writeBackup } = await import('../../src/keys/backup/backup-file.js');
+    const { readBackup, writeBackup } = await import('../../../src/keys/backup/backup-file.js');
     const keks = KeyEncryptionKeys.parse(server.kek);
     const bundle = readBackup(backup, keks);
     const forged = {

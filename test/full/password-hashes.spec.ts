@@ -2,7 +2,7 @@ import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Client } from 'pg';
 import { PasswordHasher } from '../../src/users/password/password-hasher.js';
-import { eventually } from '../full/support/wait.js';
+import { eventually } from './support/wait.js';
 import { only } from '../support/signing-keys.js';
 import { PASSWORD, startTestApp, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';

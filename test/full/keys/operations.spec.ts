@@ -1,13 +1,13 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { z } from 'zod';
-import { SYSTEM } from '../../src/database/change.js';
-import { KeyReplacement } from '../../src/keys/operations/key-replacement.js';
-import { KeyResealing } from '../../src/keys/operations/key-resealing.js';
-import { KeyRing } from '../../src/keys/ring/key-ring.js';
-import { KeyEncryptionKeys } from '../../src/keys/vault/key-encryption-keys.js';
+import { SYSTEM } from '../../../src/database/change.js';
+import { KeyReplacement } from '../../../src/keys/operations/key-replacement.js';
+import { KeyResealing } from '../../../src/keys/operations/key-resealing.js';
+import { KeyRing } from '../../../src/keys/ring/key-ring.js';
+import { KeyEncryptionKeys } from '../../../src/keys/vault/key-encryption-keys.js';
 import { decodeProtectedHeader } from 'jose';
-import { startTestApp, type TestApp } from '../support/test-app.js';
-import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
+import { startTestApp, type TestApp } from '../../support/test-app.js';
+import { createTestDatabase, type TestDatabase } from '../../support/test-database.js';
 
 let database: TestDatabase;
 let server: TestApp;

@@ -1,14 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Client } from 'pg';
-import { OneTimeCodes } from '../../src/auth/codes/one-time-codes.js';
-import { UserSessions } from '../../src/auth/session/user-sessions.js';
-import { News } from '../../src/database/news.js';
-import { Reconciliation } from '../../src/keys/operations/reconciliation.js';
-import { KeyRing } from '../../src/keys/ring/key-ring.js';
-import { day, only } from '../support/signing-keys.js';
-import { PASSWORD, startTestApp, type TestApp, type TestTokenPair } from '../support/test-app.js';
-import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
-import { readToken } from '../support/tokens.js';
+import { OneTimeCodes } from '../../../src/auth/codes/one-time-codes.js';
+import { UserSessions } from '../../../src/auth/session/user-sessions.js';
+import { News } from '../../../src/database/news.js';
+import { Reconciliation } from '../../../src/keys/operations/reconciliation.js';
+import { KeyRing } from '../../../src/keys/ring/key-ring.js';
+import { day, only } from '../../support/signing-keys.js';
+import { PASSWORD, startTestApp, type TestApp, type TestTokenPair } from '../../support/test-app.js';
+import { createTestDatabase, type TestDatabase } from '../../support/test-database.js';
+import { readToken } from '../../support/tokens.js';
 
 let database: TestDatabase;
 let superuser: Client;

@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Client } from 'pg';
-import { SYSTEM } from '../../src/database/change.js';
-import { KeyReplacement } from '../../src/keys/operations/key-replacement.js';
-import { KeyEncryptionKeys } from '../../src/keys/vault/key-encryption-keys.js';
-import { allKeys, minute, type KeyRow } from '../support/signing-keys.js';
-import { members, startTestApp, type TestApp } from '../support/test-app.js';
-import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
-import { readToken } from '../support/tokens.js';
+import { SYSTEM } from '../../../src/database/change.js';
+import { KeyReplacement } from '../../../src/keys/operations/key-replacement.js';
+import { KeyEncryptionKeys } from '../../../src/keys/vault/key-encryption-keys.js';
+import { allKeys, minute, type KeyRow } from '../../support/signing-keys.js';
+import { members, startTestApp, type TestApp } from '../../support/test-app.js';
+import { createTestDatabase, type TestDatabase } from '../../support/test-database.js';
+import { readToken } from '../../support/tokens.js';
 
 /** Key 1, which signs, is sealed under the old key-encryption key, and the standby under the new one, which the server has not. */
 const old = KeyEncryptionKeys.newLine();

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import type { Client } from 'pg';
 import { UserAdministration } from '../../src/auth/administration/user-administration.js';
 import type { KeyturnError } from '../../src/common/errors.js';
-import { userSchema, createWorld, idOfSession, refusalOf, type Person, type World } from './world.js';
+import { userSchema, createWorld, idOfSession, refusalOf, type Person, type World } from '../users/world.js';
 
 let world: World;
 /** The only administrator. */

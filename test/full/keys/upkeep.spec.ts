@@ -1,13 +1,13 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Client } from 'pg';
-import { News } from '../../src/database/news.js';
-import { generateKey, type GenerateKey } from '../../src/keys/key-material.js';
-import { KeyTick } from '../../src/keys/upkeep/key-tick.js';
-import { SigningKeyStore } from '../../src/keys/store/signing-key-store.js';
-import { only, second } from '../support/signing-keys.js';
-import { startTestApp, type TestApp } from '../support/test-app.js';
-import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
-import { readToken } from '../support/tokens.js';
+import { News } from '../../../src/database/news.js';
+import { generateKey, type GenerateKey } from '../../../src/keys/key-material.js';
+import { KeyTick } from '../../../src/keys/upkeep/key-tick.js';
+import { SigningKeyStore } from '../../../src/keys/store/signing-key-store.js';
+import { only, second } from '../../support/signing-keys.js';
+import { startTestApp, type TestApp } from '../../support/test-app.js';
+import { createTestDatabase, type TestDatabase } from '../../support/test-database.js';
+import { readToken } from '../../support/tokens.js';
 
 let database: TestDatabase;
 let superuser: Client;

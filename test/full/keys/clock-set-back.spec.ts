@@ -1,11 +1,11 @@
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import type { Client } from 'pg';
-import { SYSTEM } from '../../src/database/change.js';
-import { KeyRotation } from '../../src/keys/operations/key-rotation.js';
-import { allKeys, day, hour, minute } from '../support/signing-keys.js';
-import { startTestApp, type TestApp } from '../support/test-app.js';
-import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
-import { readToken } from '../support/tokens.js';
+import { SYSTEM } from '../../../src/database/change.js';
+import { KeyRotation } from '../../../src/keys/operations/key-rotation.js';
+import { allKeys, day, hour, minute } from '../../support/signing-keys.js';
+import { startTestApp, type TestApp } from '../../support/test-app.js';
+import { createTestDatabase, type TestDatabase } from '../../support/test-database.js';
+import { readToken } from '../../support/tokens.js';
 
 let database: TestDatabase;
 let superuser: Client;

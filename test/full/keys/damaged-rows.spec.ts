@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Client } from 'pg';
-import { KeyRing } from '../../src/keys/ring/key-ring.js';
-import { SigningKeyStore } from '../../src/keys/store/signing-key-store.js';
-import { newPair, only } from '../support/signing-keys.js';
-import { members, startTestApp, type TestApp } from '../support/test-app.js';
-import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
+import { KeyRing } from '../../../src/keys/ring/key-ring.js';
+import { SigningKeyStore } from '../../../src/keys/store/signing-key-store.js';
+import { newPair, only } from '../../support/signing-keys.js';
+import { members, startTestApp, type TestApp } from '../../support/test-app.js';
+import { createTestDatabase, type TestDatabase } from '../../support/test-database.js';
 
 let database: TestDatabase;
 let superuser: Client;

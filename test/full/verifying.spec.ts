@@ -17,6 +17,7 @@ import { readToken } from '../support/tokens.js';
 jest.setTimeout(60_000);
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url));
+const example = (file: string): string => here(`../examples/verifying/${file}`);
 const python = await pythonWithPyJwt();
 
 let database: TestDatabase;
@@ -58,7 +59,7 @@ const accepted = (): unknown => ({ id: userId, roles: ['hr'] });
 
 /** What a program says of every token: who it is, or the name of an error. */
 async function judgements(program: string, script: string): Promise<{ accepted: unknown[]; refused: string[] }> {
-  const said = await run(program, [here(script), server.url, good, afterRotation, ...bad]);
+  const said = await run(program, [example(script), server.url, good, afterRotation, ...bad]);
   expect(said).toMatchObject({ code: 0, err: '' });
   const [first = '', second = '', ...refused] = lines(said.out);
   return { accepted: [JSON.parse(first), JSON.parse(second)], refused };
@@ -67,12 +68,12 @@ async function judgements(program: string, script: string): Promise<{ accepted: 
 it('the page shows the very programs that run here', async () => {
   const page = await readFile(here('../../docs/verifying-tokens.md'), 'utf8');
   for (const file of ['verify.mjs', 'verify.py', 'orders.ts']) {
-    expect(page).toContain(`\n${await readFile(here(`verifying/${file}`), 'utf8')}\`\`\``);
+    expect(page).toContain(`\n${await readFile(example(file), 'utf8')}\`\`\``);
   }
 });
 
 it('Node with jose accepts what is good, before a rotation and after it, and nothing else', async () => {
-  expect(await judgements(process.execPath, 'verifying/verify.mjs')).toEqual({
+  expect(await judgements(process.execPath, 'verify.mjs')).toEqual({
     accepted: [accepted(), accepted()],
     refused: [
       'ERR_JWT_EXPIRED',
@@ -86,7 +87,7 @@ it('Node with jose accepts what is good, before a rotation and after it, and not
 });
 
 (python === undefined ? it.skip : it)('so does Python with PyJWT', async () => {
-  expect(await judgements(python ?? '', 'verifying/verify.py')).toEqual({
+  expect(await judgements(python ?? '', 'verify.py')).toEqual({
     accepted: [accepted(), accepted()],
     refused: [
       'ExpiredSignatureError',
@@ -106,7 +107,7 @@ describe('a Nest application in a process of its own', () => {
   beforeAll(async () => {
     // Beside node_modules, so that its imports are found.
     folder = await mkdtemp(here('../../dist/example-'));
-    const source = await readFile(here('verifying/orders.ts'), 'utf8');
+    const source = await readFile(example('orders.ts'), 'utf8');
     const compilerOptions = {
       target: ts.ScriptTarget.ES2023,
       module: ts.ModuleKind.ESNext,

@@ -2,9 +2,9 @@ import { chmod, cp, mkdtemp, readdir, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
-import { isRoot, unprivilegedAccount } from './account.js';
-import { installedBinaries, runnableBinaries } from './binaries.js';
-import { run } from './run.js';
+import { isRoot, unprivilegedAccount } from '../../src/database/embedded/account.js';
+import { installedBinaries, runnableBinaries } from '../../src/database/embedded/binaries.js';
+import { run } from '../../src/database/embedded/run.js';
 
 let world: string;
 
