@@ -7,7 +7,7 @@ import { members, startTestApp, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { readToken } from '../support/tokens.js';
 import { addUser } from '../support/users.js';
-import { behindTheTriggers, ownFinding, sqlFinding } from './story.js';
+import { behindTheTriggers, ownFinding, sqlFinding } from '../audit/story.js';
 
 let database: TestDatabase;
 let server: TestApp;
