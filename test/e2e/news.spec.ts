@@ -5,6 +5,7 @@ import { SessionMemory } from '../../src/auth/session/session-memory.js';
 import { DatabaseClock } from '../../src/database/database-clock.js';
 import { News } from '../../src/database/news.js';
 import { KeyRing } from '../../src/keys/ring/key-ring.js';
+import { SigningKeyStore } from '../../src/keys/store/signing-key-store.js';
 import { startTestApp, type TestApp, type TestTokenPair } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { hour, minute } from '../support/signing-keys.js';
@@ -127,6 +128,22 @@ describe('a standby that lacked the end of history and took over', () => {
     await there.hearNews();
 
     expect(await status(there, pair)).toBe(401);
+  });
+
+  it('leaves the server the keys that it knew until it has loaded them anew', async () => {
+    const ring = there.app.get(KeyRing);
+    const store = there.app.get(SigningKeyStore);
+    jest.spyOn(store, 'load').mockRejectedValue(new Error('no connection left'));
+
+    takeOver();
+    await expect(there.hearNews()).rejects.toThrow('no connection left');
+
+    expect((await there.ask('/health/ready')).status).toBe(200);
+    expect((await there.ask('/.well-known/jwks.json')).status).toBe(200);
+    expect(ring.knows(ring.generation)).toBe(false);
+    jest.restoreAllMocks();
+    await there.hearNews();
+    expect(ring.knows(ring.generation)).toBe(true);
   });
 
   it('has its keys loaded, although a login had told of as many key events', async () => {

@@ -46,7 +46,7 @@ export class TokenIssuer {
    */
   async issue(session: SessionAtHand): Promise<IssuedToken> {
     // That statement came from the primary: no server signs with a key that it should know is gone.
-    if (session.keyGeneration !== this.ring.generation) await this.refresh.atLeast(session.keyGeneration);
+    if (!this.ring.knows(session.keyGeneration)) await this.refresh.atLeast(session.keyGeneration);
     const signer = this.ring.signer();
     if (!signer) throw noSigner();
     const issuedAt = Math.floor(session.now / 1_000);

@@ -46,14 +46,14 @@ export class KeyRefresh {
 
   /** Loads until the ring knows of the key event `generation`. */
   async atLeast(generation: number): Promise<void> {
-    if (this.ring.generation < generation) this.heardOf = generation;
+    if (!this.ring.knows(generation)) this.heardOf = generation;
     // A load already under way may have begun before that event: then a second one follows.
-    for (let round = 0; this.ring.generation < generation && round < 3; round++) await this.load();
+    for (let round = 0; !this.ring.knows(generation) && round < 3; round++) await this.load();
   }
 
   /** seq of a key event that the ring should know of and does not; undefined when it knows all that was heard of. */
   get missed(): number | undefined {
-    return this.ring.generation < this.heardOf ? this.heardOf : undefined;
+    return this.ring.knows(this.heardOf) ? undefined : this.heardOf;
   }
 
   /**
@@ -139,7 +139,7 @@ export class KeyRefresh {
     const { epoch } = this.ring;
     const { generation, keys } = await this.store.load();
     if (epoch !== this.ring.epoch) return this.loadNow();
-    if (generation < this.ring.generation) return; // a slow load that a newer one has overtaken
+    if (this.ring.knows(generation + 1)) return; // a slow load that a newer one has overtaken
     const halves = new Map(keys.map(({ key }) => [key.version, this.publicHalf(key)]));
     // Without its public half nobody could verify what the private one signs: it counts as one that cannot be opened.
     this.vault.load({ generation, keys: keys.filter(({ key }) => halves.get(key.version)?.damage === undefined) });
@@ -158,7 +158,8 @@ export class KeyRefresh {
     try {
       checkInstants(key);
       if (isHmac(key.algorithm)) return {};
-      if (before?.version === key.version && before.verificationKey) return { verificationKey: before.verificationKey };
+      const isSame = before?.version === key.version && before.thumbprint === key.thumbprint;
+      if (isSame && before.verificationKey) return { verificationKey: before.verificationKey };
       return { verificationKey: verificationKey(key.algorithm, key.publicJwk, undefined) };
     } catch (error) {
       if (!(error instanceof MalformedKey)) throw error;

@@ -18,20 +18,29 @@ export class KeyRing {
   private keys: readonly RingKey[] = [];
   /** seq of the newest key event that these keys know of; -1 before the first load. */
   generation = -1;
-
   /** How often history was rewound: what was asked before says nothing about what is now. */
   epoch = 0;
+  /** The epoch that these keys are of. */
+  private landed = 0;
 
   constructor(private readonly clock: DatabaseClock) {}
 
-  /** Numbers of events no longer tell what is newer: the next load lands, whatever its generation, and none that began before this. */
+  /**
+   * Numbers of events no longer tell what is newer: the next load lands, whatever its generation, and none that began before this. Until
+   * then these keys go on, as they do when nothing is heard of the database at all.
+   */
   rewind(): void {
-    this.generation = -1;
     this.epoch += 1;
   }
 
+  /** Do these keys know of this key event? Those of a history that was rewound since know of none. */
+  knows(generation: number): boolean {
+    return this.landed === this.epoch && this.generation >= generation;
+  }
+
   replace(generation: number, keys: readonly RingKey[]): void {
-    if (generation < this.generation) return; // a slow load that a newer one has overtaken
+    if (this.knows(generation + 1)) return; // a slow load that a newer one has overtaken
+    this.landed = this.epoch;
     this.generation = generation;
     this.keys = keys;
     this.byKid = new Map(keys.map((key) => [key.kid, key]));

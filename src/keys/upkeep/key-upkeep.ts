@@ -73,7 +73,10 @@ export class KeyUpkeep implements OnApplicationBootstrap {
   }
 
   private async look(): Promise<void> {
+    const { epoch } = this.ring;
     const knew = await this.tick.runAndReport();
+    // What was looked at was another history.
+    if (epoch !== this.ring.epoch) return;
     if (knew === undefined) this.failedAt = this.clock.now();
     // A run that was joined midway knew less than the news: the next news looks again.
     else this.lookedAt = knew;
