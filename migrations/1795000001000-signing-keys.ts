@@ -216,8 +216,9 @@ const REPLICAS = `
 
   CREATE FUNCTION keyturn.is_live(last_seen_at timestamptz) RETURNS boolean
     LANGUAGE sql STABLE PARALLEL SAFE
-    AS $$ SELECT last_seen_at > keyturn.clock() - interval '15 seconds' $$;
-  COMMENT ON FUNCTION keyturn.is_live(timestamptz) IS 'Is a server that was seen then counted on? It says that it lives every 5 seconds.';
+    AS $$ SELECT last_seen_at BETWEEN keyturn.clock() - interval '15 seconds' AND keyturn.clock() + interval '15 seconds' $$;
+  COMMENT ON FUNCTION keyturn.is_live(timestamptz) IS 'Is a server that was seen then counted on? It says that it lives every 5 seconds. One seen in the time to come was seen before the clock '
+    'was set back, and has not been heard of since.';
   GRANT EXECUTE ON FUNCTION keyturn.is_live(timestamptz) TO keyturn_app;
 
   CREATE FUNCTION keyturn.is_shut(of_version integer) RETURNS boolean

@@ -231,7 +231,7 @@ const VERIFICATION = `
       -- In one pass: the columns beside each entry say the same, each event begins where the one before it ended, and the last one ends
       -- where keys and users are today.
       WITH parsed AS (
-        SELECT seq, version, subject AS id, event AS name, (at, event, version, subject, actor) IS DISTINCT FROM (
+        SELECT seq, version, CASE WHEN version IS NULL THEN subject END AS id, event AS name, (at, event, version, subject, actor) IS DISTINCT FROM (
             (said ->> 'at')::timestamptz, said ->> 'event', (said ->> 'version')::integer,
             (said ->> 'subject')::uuid, (said ->> 'actor')::uuid)
           OR coalesce(jsonb_typeof(said -> 'old'), '') NOT IN ('object', 'null')

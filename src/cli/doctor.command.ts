@@ -7,6 +7,7 @@ import { DatabaseClock } from '../database/database-clock.js';
 import { News } from '../database/news.js';
 import type { OpenDatabase } from '../database/open-database.js';
 import { shutStandby } from '../keys/planning/plan-keys.js';
+import { Replicas } from '../keys/replicas/replicas.js';
 import { LIVE } from '../keys/replicas/liveness.js';
 import { isHmac, signerAmong, standbyAmong, type SigningKey } from '../keys/signing-key.js';
 import { SigningKeyStore } from '../keys/store/signing-key-store.js';
@@ -120,7 +121,7 @@ async function keys(context: INestApplicationContext): Promise<readonly Finding[
     signer
       ? well(`${signer.kid} signs, ${signer.algorithm}, since ${moment(signer.activatesAt, now)}`)
       : wrong('no key is active, and nothing can be signed: start a server that holds the key-encryption key'),
-    ...successor(signer, standby, now),
+    ...successor(signer, standby, now, standby !== undefined && (await context.get(Replicas).shut(standby.version))),
     ...[signer, standby].flatMap((key) => (key ? unreadable(key) : [])),
     ...(signer && isHmac(signer.algorithm)
       ? [wrong(`the head of history is not signed: ${signer.kid} is an ${signer.algorithm} key`)]
@@ -128,12 +129,18 @@ async function keys(context: INestApplicationContext): Promise<readonly Finding[
   ];
 }
 
-function successor(signer: SigningKey | undefined, standby: SigningKey | undefined, now: number): readonly Finding[] {
+function successor(
+  signer: SigningKey | undefined,
+  standby: SigningKey | undefined,
+  now: number,
+  isShut: boolean,
+): readonly Finding[] {
   if (!standby)
     return [
       wrong('no standby is published, and nothing can take over: a running server publishes one within a minute'),
     ];
-  if (!signer) return [wrong(shutStandby(standby.kid))];
+  if (isShut) return [wrong(shutStandby(standby.kid))];
+  if (!signer) return [well(`${standby.kid} waits, and takes over as soon as a server starts that opens it`)];
   return [well(`${standby.kid} takes over ${moment(standby.activatesAt, now)}`)];
 }
 

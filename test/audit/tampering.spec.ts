@@ -164,6 +164,17 @@ describe('history', () => {
       ['an event was forged that contradicts those before', append(6, 'stands in', 'sits in'), 9],
       ['a user was created twice', append(4, 'admin', 'auditor'), 9],
       [
+        'a key was published twice, once in the name of a person',
+        `WITH forged AS (
+           SELECT regexp_replace(entry, '"subject": ?null', '"subject": "00000000-0000-4000-8000-000000000000"') AS entry
+           FROM keyturn.audit_log WHERE seq = 2
+         )
+         INSERT INTO keyturn.audit_log (seq, prev_hash, entry, hash)
+         SELECT head.seq + 1, head.hash, forged.entry, encode(sha256(convert_to(head.hash || forged.entry, 'UTF8')), 'hex')
+         FROM forged, (SELECT seq, hash FROM keyturn.audit_log ORDER BY seq DESC LIMIT 1) head`,
+        9,
+      ],
+      [
         'an event was made of what is none',
         `UPDATE keyturn.audit_log SET entry = forged, hash = encode(sha256(convert_to(prev_hash || forged, 'UTF8')), 'hex')
          FROM (SELECT seq AS place, regexp_replace(entry, '"old":.*', '"old":5,"new":"x"}') AS forged FROM keyturn.audit_log) said

@@ -208,7 +208,7 @@ AS $function$
       -- In one pass: the columns beside each entry say the same, each event begins where the one before it ended, and the last one ends
       -- where keys and users are today.
       WITH parsed AS (
-        SELECT seq, version, subject AS id, event AS name, (at, event, version, subject, actor) IS DISTINCT FROM (
+        SELECT seq, version, CASE WHEN version IS NULL THEN subject END AS id, event AS name, (at, event, version, subject, actor) IS DISTINCT FROM (
             (said ->> 'at')::timestamptz, said ->> 'event', (said ->> 'version')::integer,
             (said ->> 'subject')::uuid, (said ->> 'actor')::uuid)
           OR coalesce(jsonb_typeof(said -> 'old'), '') NOT IN ('object', 'null')
@@ -715,8 +715,8 @@ CREATE OR REPLACE FUNCTION keyturn.is_live(last_seen_at timestamp with time zone
  RETURNS boolean
  LANGUAGE sql
  STABLE PARALLEL SAFE
-AS $function$ SELECT last_seen_at > keyturn.clock() - interval '15 seconds' $function$;
-COMMENT ON FUNCTION keyturn.is_live(timestamp with time zone) IS 'Is a server that was seen then counted on? It says that it lives every 5 seconds.';
+AS $function$ SELECT last_seen_at BETWEEN keyturn.clock() - interval '15 seconds' AND keyturn.clock() + interval '15 seconds' $function$;
+COMMENT ON FUNCTION keyturn.is_live(timestamp with time zone) IS 'Is a server that was seen then counted on? It says that it lives every 5 seconds. One seen in the time to come was seen before the clock was set back, and has not been heard of since.';
 GRANT EXECUTE ON FUNCTION keyturn.is_live(timestamp with time zone) TO keyturn_app;
 
 -- ## function keyturn.is_restored()

@@ -73,7 +73,9 @@ export class KeyRotation {
     const revoked = keys.find((key) => key.kid === kid);
     if (!revoked) throw new Error(`key ${kid} has gone`);
     const signer = signerAmong(keys, now);
-    return { at, revoked, signer, shut: signer ? undefined : standbyAmong(keys, now), reach };
+    const waiting = signer ? undefined : standbyAmong(keys, now);
+    const isShut = waiting !== undefined && (await this.replicas.shut(waiting.version));
+    return { at, revoked, signer, shut: isShut ? waiting : undefined, reach };
   }
 }
 

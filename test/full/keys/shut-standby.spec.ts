@@ -121,6 +121,16 @@ describe('a standby that no running server opens, when the signer is revoked', (
     expect(await now()).toMatchObject({ activation: 'emergency' });
   });
 
+  it('is not opened by a server that was seen in the time before the clock was set back', async () => {
+    await psql.query(
+      `INSERT INTO keyturn.replicas (id, code_version, generation, kek_ids, opens, shut, last_seen_at)
+       VALUES (gen_random_uuid(), '0', 9, '{}', $1, '{}', keyturn.clock() + interval '1 hour')`,
+      [[standby?.version]],
+    );
+    await revokeByHand();
+    expect(await now()).toEqual(standby);
+  });
+
   it('takes over while no server runs: whether one will open it is not known', async () => {
     await server.close();
     await revokeByHand();
