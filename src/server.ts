@@ -10,7 +10,7 @@ import { refuseOtherMethods } from './common/http/allowed-methods.js';
 import { answerClientError } from './common/http/client-errors.js';
 import { isLoopback, leadToIssuer } from './common/http/own-address.js';
 import { ProblemFilter } from './common/http/problem.filter.js';
-import { wantOneHost } from './common/http/one-host.js';
+import { refuseAmbiguousHeads } from './common/http/request-head.js';
 import { addSecurityHeaders, secure } from './common/http/security-headers.js';
 import { validationPipe } from './common/http/validation.pipe.js';
 import { Tally } from './common/tally.js';
@@ -47,9 +47,7 @@ export async function createServer(
       problems?.answer(error, request, reply);
     },
   });
-  // All that fit into the limit are read: Node would drop those after the thousandth, such as a second Authorization.
-  adapter.getInstance().server.maxHeadersCount = 0;
-  wantOneHost(adapter.getInstance());
+  refuseAmbiguousHeads(adapter.getInstance());
   refuseOtherMethods(adapter.getInstance());
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.register(config, databaseUrl), adapter, {
     logger,

@@ -65,6 +65,7 @@ export async function run(configured: Config, out: NodeJS.WritableStream): Promi
     await announce(app, config, database, say);
     return { app, url: addressOf(config), stop };
   } catch (error) {
+    logger.release();
     await stop();
     throw explainLoss(error, database.url);
   } finally {

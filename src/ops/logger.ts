@@ -26,9 +26,10 @@ export class PinoLogger implements LoggerService {
     this.pino = pino(options, { write: (line) => (this.held ? this.held.push(line) : this.destination.write(line)) });
   }
 
-  /** What is logged while the first screen is written comes after it. */
+  /** What is logged while the first screen is written comes after it; if that never stands, with the end of the process. */
   hold(): void {
     this.held = [];
+    process.once('exit', () => this.release());
   }
 
   release(): void {

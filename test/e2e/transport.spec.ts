@@ -65,6 +65,16 @@ describe('a request of HTTP/1.1', () => {
     },
   );
 
+  it('that names another host in its first line is refused', async () => {
+    for (const target of ['http://login.example.com/health/live', 'http://127.0.0.1/health/live']) {
+      const answer = await exchange(
+        server.url,
+        `GET ${target} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n`,
+      );
+      expect(answer).toMatch(/^HTTP\/1\.1 400 [^]*"code":"invalid_request"/);
+    }
+  });
+
   it('that names one is answered, and so is one of HTTP/1.0 that names none', async () => {
     expect(await asked('host: 127.0.0.1')).toMatch(/^HTTP\/1\.1 200 /);
     expect(await exchange(server.url, 'GET /health/live HTTP/1.0\r\n\r\n')).toMatch(/^HTTP\/1\.1 200 /);

@@ -17,9 +17,8 @@ declare module 'fastify' {
 }
 
 /**
- * What bodies are taken: JSON in UTF-8 (RFC 8259 section 8.1), forms where a page posts to itself, and no other, and none
- * compressed. An empty body is none,
- * whatever its type: clients announce JSON on every request.
+ * What bodies are taken: JSON in UTF-8 (RFC 8259 section 8.1), forms where a page posts to itself, and no other, and none compressed. An
+ * empty body is none, whatever its type: clients announce JSON on every request.
  */
 export function limitBodies(app: NestFastifyApplication): void {
   const fastify = app.getHttpAdapter().getInstance();
@@ -33,7 +32,7 @@ export function limitBodies(app: NestFastifyApplication): void {
   fastify.addHook('onRequest', async (request) => {
     const type = request.headers['content-type']?.split(';', 1)[0]?.trim().toLowerCase();
     if (type === undefined || request.is404) return;
-    if ((request.headers['content-encoding'] ?? 'identity') !== 'identity') {
+    if ((request.headers['content-encoding'] ?? 'identity').toLowerCase() !== 'identity') {
       throw new KeyturnError('unsupported_media_type', 'Send the body as it is, without Content-Encoding.');
     }
     if (type === JSON_TYPE) return;
