@@ -21,10 +21,14 @@ jest.setTimeout(90_000);
 const patience = 6_000;
 
 const recovered = async ({ url }: Keyturn): Promise<Answer> =>
-  await eventually('a login again', async () => {
-    const answer = await login(url);
-    return answer.status === 200 && answer;
-  });
+  await eventually(
+    'a login again',
+    async () => {
+      const answer = await login(url);
+      return answer.status === 200 && answer;
+    },
+    { withinMs: 10_000 },
+  );
 
 /** 503, in the form of a problem, with a time to come back, and soon. */
 function expectNotNow(answer: Answer): void {

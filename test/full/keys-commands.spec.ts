@@ -21,11 +21,11 @@ const commands: readonly {
   readonly asks?: boolean;
   /** What it prints is the data itself. */
   readonly isData?: boolean;
-  /** What a person reads of it when it is done once more, where that can be. */
+  /** What a person reads of it when it is done once more, where that can be; with a picture that no terminal need draw. */
   readonly words?: RegExp;
 }[] = [
-  { name: 'list', words: /signs since .* UTC \(.*ago\), until .* UTC \(in \d+d\)/ },
-  { name: 'plan', words: /UTC \(in \d+d\) +\S+ +takes over/ },
+  { name: 'list', words: /^(?=[^]*\. published {2}# signs)[^]*signs since .* UTC \(.*ago\), until .* UTC \(in \d+d\)/ },
+  { name: 'plan', words: /^(?=[^]*\. published {2}# signs)[^]*UTC \(in \d+d\) +\S+ +takes over/ },
   {
     name: 'replace-standby',
     args: ['--algorithm', 'ES384'],

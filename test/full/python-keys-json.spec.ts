@@ -23,7 +23,7 @@ let folder: Folder;
 let keyturn: ReturnType<typeof keyturnBeside>;
 beforeAll(async () => {
   database = await createTestDatabase();
-  server = await startTestApp({ database });
+  server = await startTestApp({ database, settings: { KEY_ALGORITHM: 'RS256' } });
   await server.createUser({ username: 'anna' });
   folder = await temporaryFolder();
   keyturn = keyturnBeside(server, database);

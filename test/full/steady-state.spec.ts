@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { DataSource } from 'typeorm';
 import { startTestApp, type TestApp } from '../support/test-app.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { forge, readToken } from '../support/tokens.js';
@@ -53,6 +54,16 @@ describe('the database', () => {
     expect(await me(String(Reflect.get(Object(body), 'access_token')))).toBe(200);
 
     expect(server.statements).toEqual([]);
+  });
+
+  it('ends by itself what waits too long: every connection says so', async () => {
+    for (const [name, value] of Object.entries({
+      statement_timeout: '2s',
+      lock_timeout: '2s',
+      idle_in_transaction_session_timeout: '4s',
+    })) {
+      expect(await server.app.get(DataSource).query(`SHOW ${name}`)).toEqual([{ [name]: value }]);
+    }
   });
 
   it('is asked nothing by requests for what is public', async () => {

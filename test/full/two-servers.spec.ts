@@ -39,6 +39,9 @@ const aStandby = (): Promise<boolean> =>
     return rows.length === 1;
   });
 
+/** Two polls, and a machine that has other things to do. */
+const soon = { withinMs: 2_000 } as const;
+
 /** Traffic that a test which failed has left. */
 const traffics = new Set<Traffic>();
 
@@ -134,13 +137,15 @@ describe('two servers over one database', () => {
       expect((await revoking).status).toBe(200);
     }
     say(`a revoked key refused on both servers after: ${distribution(times)}`);
+    // Of one round a busy machine may make more.
+    expect(times.toSorted((a, b) => a - b)[2]).toBeLessThan(1_000);
   });
 
   it('both refuse a token whose session one of them has ended', async () => {
     const token = (await logIn(servers[0].url)).access_token;
     await both(async (server) => expect((await me(server.url, token)).status).toBe(200));
     expect((await send(`${servers[0].url}/auth/logout`, { token, method: 'POST' })).status).toBe(204);
-    await both((server) => eventually('a refusal', async () => (await me(server.url, token)).status === 401));
+    await both((server) => eventually('a refusal', async () => (await me(server.url, token)).status === 401, soon));
   });
 
   it('obey and heal a revocation typed in psql', async () => {
@@ -151,7 +156,7 @@ describe('two servers over one database', () => {
       `UPDATE keyturn.signing_keys SET revoked_at = now(), revocation_reason = 'typed by hand' WHERE kid = $1`,
       [kidOf(token)],
     );
-    await both((server) => eventually('a refusal', async () => (await me(server.url, token)).status === 401));
+    await both((server) => eventually('a refusal', async () => (await me(server.url, token)).status === 401, soon));
     await aStandby();
     const { rows } = await app.query<{ event: string }>(
       `SELECT event FROM keyturn.audit_log WHERE entry LIKE '%typed by hand%' ORDER BY seq`,
@@ -159,13 +164,12 @@ describe('two servers over one database', () => {
     expect(rows[0]).toEqual({ event: 'revoked' });
   });
 
-  it('accept no token that a leaked key signs for no live session', async () => {
-    // The whole ring could leak, and still no login could be forged: the session is looked up.
+  it('accept no token of a session that was ended in the database, however well it is signed', async () => {
     const genuine = (await logIn(servers[0].url)).access_token;
     await app.query(`UPDATE keyturn.sessions SET ended_at = now(), end_reason = 'logout' WHERE id = $1`, [
       claimsOf(genuine).sid,
     ]);
-    await both((server) => eventually('a refusal', async () => (await me(server.url, genuine)).status === 401));
+    await both((server) => eventually('a refusal', async () => (await me(server.url, genuine)).status === 401, soon));
   });
 
   it('finish what is under way when one is told to stop, resetting nothing, and leave no process', async () => {
