@@ -42,6 +42,7 @@ async function startPostgres(folder: string): Promise<{ superuser: string; stop:
   return { superuser: embedded.urls.superuser, stop: async () => await embedded.stop() };
 }
 
+// It types what pages say to type, so it wants those programs; where they are missing, the line above says which and how to get them.
 (missing.length > 0 ? describe.skip : describe)('on a Postgres of your own, as a DBA who is no superuser', () => {
   const word = (): string => randomBytes(12).toString('hex');
   const dba = word();
